@@ -1,0 +1,2 @@
+//! `cargo seawall`.
+fn main() {}

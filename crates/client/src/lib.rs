@@ -1,0 +1,1 @@
+//! The outbound stack and the channel.

@@ -1,0 +1,1 @@
+//! An OTLP receiver that keeps spans on disk, bounded, and shows them as waterfalls.

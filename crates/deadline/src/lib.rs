@@ -1,0 +1,1 @@
+//! Deadlines: parsed, enforced, shrunk and forwarded as grpc-timeout.

@@ -1,0 +1,137 @@
+//! From [`Error`] to `google.rpc.Status`, and the trace id into every status that goes out.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::{HeaderMap, HeaderValue};
+use prost::Message as _;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
+
+use crate::{Detail, Error, SEAWALL};
+
+/// What the peer sends may be padded or not.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Builds the status, and logs the cause where the fault is ours or a dependency's: this is the
+/// last place that knows it.
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        log(&error);
+        let inner = *error.0;
+        let metadata = inner.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+        let mut details = ErrorDetails::with_error_info(
+            inner.reason,
+            inner.domain.as_str(),
+            metadata.collect::<std::collections::HashMap<_, _>>(),
+        );
+        match &inner.detail {
+            Detail::None => {}
+            Detail::BadRequest(violations) => {
+                let fields: Vec<_> = violations.iter().map(|(f, d)| FieldViolation::new(f, d)).collect();
+                details.set_bad_request(fields);
+            }
+            Detail::Resource { kind, name } => {
+                details.set_resource_info(*kind, name, "", &inner.message);
+            }
+        }
+        let mut status = Status::with_error_details(inner.code, inner.message, details);
+        if let Some(source) = inner.source {
+            status.set_source(Arc::from(source));
+        }
+        status
+    }
+}
+
+fn log(error: &Error) {
+    let cause = chain(error);
+    match error.code() {
+        Code::Internal | Code::Unknown | Code::DataLoss => {
+            tracing::error!(reason = error.reason(), cause, "call failed");
+        }
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
+            tracing::warn!(reason = error.reason(), cause, "call failed");
+        }
+        _ => {}
+    }
+}
+
+/// The error and its causes, outermost first.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+/// Adds `google.rpc.RequestInfo` with `request_id` to the status in `headers` (of a response without
+/// a body, or its trailers), and `ErrorInfo` where the status came without details. Does nothing if
+/// the status is OK or absent.
+///
+/// The details are a repeated field at the end of an encoded message, so they are appended to
+/// without being decoded.
+pub fn add_request_id(headers: &mut HeaderMap, request_id: &str) {
+    let Some(code) = headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes())) else { return };
+    if code == Code::Ok {
+        return;
+    }
+    let sent = headers.get("grpc-status-details-bin").and_then(|value| LENIENT.decode(value.as_bytes()).ok());
+    let mut details = sent.unwrap_or_else(|| bare(code, headers));
+    let info = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
+    let any =
+        prost_types::Any { type_url: "type.googleapis.com/google.rpc.RequestInfo".into(), value: info.encode_to_vec() };
+    let tail = pb::Status { details: vec![any], ..Default::default() };
+    details.extend(tail.encode_to_vec());
+    if let Ok(value) = HeaderValue::try_from(STANDARD_NO_PAD.encode(details)) {
+        headers.insert("grpc-status-details-bin", value);
+    }
+}
+
+/// The details that a status made outside of Seawall should have had.
+fn bare(code: Code, headers: &HeaderMap) -> Vec<u8> {
+    let info = pb::ErrorInfo {
+        reason: reason_of(code).to_owned(),
+        domain: SEAWALL.as_str().to_owned(),
+        metadata: Default::default(),
+    };
+    let message = headers.get("grpc-message").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let any =
+        prost_types::Any { type_url: "type.googleapis.com/google.rpc.ErrorInfo".into(), value: info.encode_to_vec() };
+    pb::Status { code: code.into(), message: message.to_owned(), details: vec![any] }.encode_to_vec()
+}
+
+/// The name of a code as the gRPC specification writes it.
+fn reason_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests;

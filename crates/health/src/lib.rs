@@ -1,0 +1,1 @@
+//! Readiness latches behind grpc.health.v1.

@@ -1,0 +1,1 @@
+//! The inbound stack and the serve loop.

@@ -1,0 +1,1 @@
+//! What tests need: real dependencies, running services, captured traces. Dev-dependency only.
