@@ -55,7 +55,8 @@ fn log(error: &Error) {
         Code::Internal | Code::Unknown | Code::DataLoss => {
             tracing::error!(reason = error.reason(), cause, "call failed");
         }
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
+        // Without a cause it is a decision of ours, which the call's span and metrics already tell.
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted if error.source().is_some() => {
             tracing::warn!(reason = error.reason(), cause, "call failed");
         }
         _ => {}

@@ -1,0 +1,178 @@
+//! A call that ends at its deadline: the future of the response, then its body.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use seawall_error::Error;
+use tokio::time::{Sleep, sleep_until};
+use tonic::Status;
+
+use crate::{CURRENT, Deadline};
+
+pin_project! {
+    /// The response of [`Enforce`](crate::Enforce) and [`Forward`](crate::Forward).
+    ///
+    /// Dropping it drops the call inside. When the deadline passes it answers
+    /// `DEADLINE_EXCEEDED`; the call inside is dropped with this future, which is then done.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<F> {
+        Refused { error: Option<Error> },
+        Running {
+            #[pin] call: F,
+            #[pin] timer: Timer,
+            published: bool,
+        },
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(crate) fn refused(error: Error) -> Self {
+        Self { state: State::Refused { error: Some(error) } }
+    }
+
+    /// `published` makes the deadline [`Deadline::current`] while the call is polled.
+    pub(crate) fn running(call: F, deadline: Option<Deadline>, published: bool) -> Self {
+        Self { state: State::Running { call, timer: Timer::new(deadline), published } }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<BoundedBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Refused { error } => {
+                let error = error.take().unwrap_or_else(Error::deadline_exceeded);
+                Poll::Ready(Ok(Status::from(error).into_http()))
+            }
+            StateProj::Running { call, mut timer, published } => {
+                let deadline = timer.deadline;
+                match scoped(deadline, *published, || call.poll(cx)) {
+                    Poll::Ready(answer) => Poll::Ready(answer.map(|response| {
+                        response.map(|body| BoundedBody {
+                            inner: Some(body),
+                            timer: Timer::new(deadline),
+                            published: *published,
+                        })
+                    })),
+                    Poll::Pending if timer.as_mut().poll_passed(cx) => {
+                        Poll::Ready(Ok(Status::from(Error::deadline_exceeded()).into_http()))
+                    }
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A response body that ends with the trailers of `DEADLINE_EXCEEDED` when the deadline passes,
+    /// dropping the body inside.
+    #[derive(Debug)]
+    pub struct BoundedBody<B> {
+        #[pin]
+        inner: Option<B>,
+        #[pin]
+        timer: Timer,
+        published: bool,
+    }
+}
+
+/// A body that has ended.
+impl<B> Default for BoundedBody<B> {
+    fn default() -> Self {
+        Self { inner: None, timer: Timer::new(None), published: false }
+    }
+}
+
+impl<B: Body> Body for BoundedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let deadline = this.timer.deadline;
+        match scoped(deadline, *this.published, || inner.poll_frame(cx)) {
+            Poll::Ready(None) => {
+                this.inner.set(None);
+                Poll::Ready(None)
+            }
+            // A stream that is never pending would outrun the timer, so the clock is read as well.
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() && deadline.is_some_and(|d| d.remaining().is_zero()) => {
+                this.inner.set(None);
+                Poll::Ready(Some(Ok(expired())))
+            }
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending if this.timer.as_mut().poll_passed(cx) => {
+                this.inner.set(None);
+                Poll::Ready(Some(Ok(expired())))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+fn expired<D>() -> Frame<D> {
+    let headers: http::HeaderMap = Status::from(Error::deadline_exceeded()).into_http::<()>().into_parts().0.headers;
+    let mut trailers = headers;
+    trailers.remove(http::header::CONTENT_TYPE);
+    Frame::trailers(trailers)
+}
+
+fn scoped<T>(deadline: Option<Deadline>, published: bool, poll: impl FnOnce() -> T) -> T {
+    match deadline {
+        Some(deadline) if published => CURRENT.sync_scope(deadline, poll),
+        _ => poll(),
+    }
+}
+
+pin_project! {
+    /// A timer that costs nothing until something has to wait: most calls answer at their first poll.
+    #[derive(Debug)]
+    struct Timer {
+        deadline: Option<Deadline>,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl Timer {
+    fn new(deadline: Option<Deadline>) -> Self {
+        Self { deadline, sleep: None }
+    }
+
+    fn poll_passed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let mut this = self.project();
+        let Some(deadline) = *this.deadline else { return false };
+        if this.sleep.is_none() {
+            this.sleep.set(Some(sleep_until(deadline.instant())));
+        }
+        this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready())
+    }
+}

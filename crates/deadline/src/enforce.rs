@@ -1,0 +1,87 @@
+//! The inbound layer: reads `grpc-timeout`, ends the call when it passes.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use seawall_error::{Error, SEAWALL};
+use tower::{Layer, Service};
+
+use crate::{Deadline, GRPC_TIMEOUT, ResponseFuture, parse_timeout};
+
+/// Enforces the caller's deadline, or a default where the caller set none.
+///
+/// - A `grpc-timeout` that cannot be read is refused with `INVALID_ARGUMENT`, naming the header.
+/// - A deadline that has passed on arrival is answered without calling the handler.
+/// - A deadline that passes later ends the response, or the stream in its middle, with
+///   `DEADLINE_EXCEEDED`; the handler is dropped, and with it everything it waits for.
+///
+/// ```
+/// use std::time::Duration;
+/// use seawall_deadline::EnforceLayer;
+///
+/// // Thirty seconds for a caller that names no deadline, whatever the method.
+/// let layer = EnforceLayer::new(|_path: &str| Some(Duration::from_secs(30)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct EnforceLayer<D> {
+    default_timeout: D,
+}
+
+impl<D: Fn(&str) -> Option<Duration>> EnforceLayer<D> {
+    /// `default_timeout` is asked with the path of a call that names no deadline; `None` leaves the
+    /// call without one.
+    pub fn new(default_timeout: D) -> Self {
+        Self { default_timeout }
+    }
+}
+
+impl<S, D: Clone> Layer<S> for EnforceLayer<D> {
+    type Service = Enforce<S, D>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Enforce { inner, default_timeout: self.default_timeout.clone() }
+    }
+}
+
+/// The service of [`EnforceLayer`].
+#[derive(Debug, Clone)]
+pub struct Enforce<S, D> {
+    inner: S,
+    default_timeout: D,
+}
+
+impl<S, D, ReqBody, ResBody> Service<Request<ReqBody>> for Enforce<S, D>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    D: Fn(&str) -> Option<Duration>,
+    ResBody: Body,
+{
+    type Response = Response<crate::BoundedBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let timeout = match request.headers().get(GRPC_TIMEOUT).map(|value| parse_timeout(value.as_bytes())) {
+            Some(Ok(timeout)) => Some(timeout),
+            Some(Err(_)) => return ResponseFuture::refused(malformed()),
+            None => (self.default_timeout)(request.uri().path()),
+        };
+        if timeout == Some(Duration::ZERO) {
+            return ResponseFuture::refused(Error::deadline_exceeded());
+        }
+        ResponseFuture::running(self.inner.call(request), timeout.map(Deadline::after), true)
+    }
+}
+
+fn malformed() -> Error {
+    SEAWALL.invalid(GRPC_TIMEOUT, "must be 1 to 8 digits and one of the units H, M, S, m, u, n, such as 250m")
+}
+
+#[cfg(test)]
+mod tests;
