@@ -31,7 +31,7 @@ mod violations;
 use std::error::Error as StdError;
 use std::fmt;
 
-pub use status::add_request_id;
+pub use status::{add_request_id, code_name};
 pub use tonic::Code;
 pub use violations::Violations;
 

@@ -101,7 +101,7 @@ pub fn add_request_id(headers: &mut HeaderMap, request_id: &str) {
 /// The details that a status made outside of Seawall should have had.
 fn bare(code: Code, headers: &HeaderMap) -> Vec<u8> {
     let info = pb::ErrorInfo {
-        reason: reason_of(code).to_owned(),
+        reason: code_name(code).to_owned(),
         domain: SEAWALL.as_str().to_owned(),
         metadata: Default::default(),
     };
@@ -111,8 +111,8 @@ fn bare(code: Code, headers: &HeaderMap) -> Vec<u8> {
     pb::Status { code: code.into(), message: message.to_owned(), details: vec![any] }.encode_to_vec()
 }
 
-/// The name of a code as the gRPC specification writes it.
-fn reason_of(code: Code) -> &'static str {
+/// The name of a code as the gRPC specification writes it, such as `NOT_FOUND`.
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

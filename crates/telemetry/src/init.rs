@@ -1,0 +1,192 @@
+//! Puts the process's telemetry together, and takes it down.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{KeyValue, global};
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_otlp::{ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, dynamic_filter_fn, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::collector::{Collector, Watched};
+use crate::config::{Config, LogFormat};
+use crate::{context, log, metrics};
+
+/// How long one export may take before the collector counts as away.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long spans wait for company. Short, so that a trace can be looked at as soon as it is made.
+const EXPORT_DELAY: Duration = Duration::from_millis(500);
+/// Spans waiting for export. Beyond that they are dropped.
+const SPAN_QUEUE_MAX: usize = 8_192;
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The exporter refused its settings.
+    #[error("cannot set up the OTLP exporter")]
+    Exporter(#[from] ExporterBuildError),
+    /// The Prometheus reader could not be made.
+    #[error("cannot set up the Prometheus reader")]
+    Prometheus(#[source] opentelemetry_sdk::error::OTelSdkError),
+    /// A subscriber is installed already; telemetry is set up once in a process.
+    #[error("telemetry is set up already")]
+    Twice,
+}
+
+/// The telemetry of a process. [`shutdown`](Self::shutdown) sends what is left.
+#[derive(Debug)]
+#[must_use = "shutdown() sends what has not been sent yet"]
+pub struct Telemetry {
+    tracer_provider: Option<SdkTracerProvider>,
+    logger_provider: Option<SdkLoggerProvider>,
+    meter_provider: SdkMeterProvider,
+}
+
+/// Sets up spans, metrics and logs for the process. Call it once, inside a tokio runtime, before
+/// anything is measured.
+///
+/// # Errors
+/// See [`InitError`]. A collector that cannot be reached is none of them.
+pub fn init(service: &'static str, version: &'static str, config: &Config) -> Result<Telemetry, InitError> {
+    let resource = Resource::builder_empty()
+        .with_attributes([
+            KeyValue::new("service.name", service),
+            KeyValue::new("service.version", version),
+            KeyValue::new("service.instance.id", format!("{service}-{}", std::process::id())),
+            KeyValue::new("process.pid", i64::from(std::process::id())),
+            KeyValue::new("telemetry.sdk.name", "opentelemetry"),
+            KeyValue::new("telemetry.sdk.language", "rust"),
+        ])
+        .build();
+    let collector = config.otlp_endpoint.as_deref().map(|endpoint| (endpoint, Collector::new(endpoint)));
+
+    let prometheus = opentelemetry_prometheus::exporter()
+        .with_registry(metrics::registry().clone())
+        .scope_info_enabled(false)
+        .build()
+        .map_err(InitError::Prometheus)?;
+    let mut meter_provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(prometheus);
+    let (mut tracer_provider, mut logger_provider) = (None, None);
+    if let Some((endpoint, collector)) = &collector {
+        let exporter =
+            MetricExporter::builder().with_tonic().with_endpoint(*endpoint).with_timeout(EXPORT_TIMEOUT).build()?;
+        meter_provider = meter_provider.with_reader(
+            PeriodicReader::builder(Watched::new(exporter, collector)).with_interval(config.metrics_interval).build(),
+        );
+        tracer_provider = Some(spans(endpoint, collector, resource.clone())?);
+        logger_provider = Some(logs(endpoint, collector, resource)?);
+    }
+    let meter_provider = meter_provider.build();
+
+    let export_spans = tracer_provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("seawall"))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            // Outside of a sampled call nothing is built, so that it costs nothing.
+            .with_filter(LevelFilter::INFO.and(dynamic_filter_fn(|_, _| context::is_sampled())))
+    });
+    let export_logs = logger_provider.as_ref().map(|provider| {
+        OpenTelemetryTracingBridge::new(provider)
+            .with_filter(events().and(config.log_filter.clone()).and(not_the_exporter()))
+    });
+    tracing_subscriber::registry()
+        .with(stdout(service, config))
+        .with(export_spans)
+        .with(export_logs)
+        .try_init()
+        .map_err(|_| InitError::Twice)?;
+    context::set_sample_ratio(if tracer_provider.is_some() { config.sample_ratio } else { 0.0 });
+    global::set_meter_provider(meter_provider.clone());
+    Ok(Telemetry { tracer_provider, logger_provider, meter_provider })
+}
+
+impl Telemetry {
+    /// Sends what has not been sent and stops. Takes at most a few seconds, whatever the collector does.
+    pub async fn shutdown(self) {
+        // The providers block while their own threads finish; what they wait for runs on this runtime.
+        let done = tokio::task::spawn_blocking(move || {
+            let timeout = Duration::from_millis(800);
+            if let Some(provider) = self.tracer_provider {
+                let _ = provider.shutdown_with_timeout(timeout);
+            }
+            let _ = self.meter_provider.shutdown_with_timeout(timeout);
+            if let Some(provider) = self.logger_provider {
+                let _ = provider.shutdown_with_timeout(timeout);
+            }
+        });
+        let _ = done.await;
+    }
+}
+
+fn spans(
+    endpoint: &str,
+    collector: &std::sync::Arc<Collector>,
+    resource: Resource,
+) -> Result<SdkTracerProvider, InitError> {
+    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build()?;
+    let batch =
+        BatchConfigBuilder::default().with_max_queue_size(SPAN_QUEUE_MAX).with_scheduled_delay(EXPORT_DELAY).build();
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource)
+        // The edge has decided before a span is built; what is built is wanted.
+        .with_sampler(Sampler::AlwaysOn)
+        .with_span_processor(
+            BatchSpanProcessor::builder(Watched::new(exporter, collector)).with_batch_config(batch).build(),
+        )
+        .build())
+}
+
+fn logs(
+    endpoint: &str,
+    collector: &std::sync::Arc<Collector>,
+    resource: Resource,
+) -> Result<SdkLoggerProvider, InitError> {
+    let exporter = LogExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build()?;
+    Ok(SdkLoggerProvider::builder()
+        .with_resource(resource)
+        .with_batch_exporter(Watched::new(exporter, collector))
+        .build())
+}
+
+fn stdout<S>(service: &'static str, config: &Config) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let terminal = std::io::stdout().is_terminal();
+    let pretty = match config.log_format {
+        LogFormat::Auto => terminal,
+        LogFormat::Json => false,
+        LogFormat::Pretty => true,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
+    let filter = events().and(config.log_filter.clone());
+    if pretty {
+        lines.event_format(log::Pretty).with_filter(filter).boxed()
+    } else {
+        lines.event_format(log::Json { service }).with_filter(filter).boxed()
+    }
+}
+
+/// Log lines carry ids rather than spans, so no span is built for their sake.
+fn events<S>() -> impl tracing_subscriber::layer::Filter<S> + Send + Sync {
+    filter_fn(|meta| meta.is_event())
+}
+
+/// The exporter's own HTTP/2 stack must not feed what it exports.
+fn not_the_exporter() -> Targets {
+    Targets::new().with_default(LevelFilter::TRACE).with_targets(
+        ["h2", "hyper", "hyper_util", "opentelemetry", "tonic", "tower"].map(|target| (target, LevelFilter::OFF)),
+    )
+}

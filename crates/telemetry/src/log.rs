@@ -1,0 +1,127 @@
+//! Log lines: JSON for machines, one readable line for people. Both carry the trace and span id.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// One JSON object a line: timestamp, level, target, message, service, `trace_id` and `span_id` of
+/// the call, then the event's own fields.
+pub(crate) struct Json {
+    pub(crate) service: &'static str,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N> for Json {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let meta = event.metadata();
+        write!(
+            out,
+            r#"{{"timestamp":"{}","level":"{}","target":{},"message":{},"service":"{}""#,
+            humantime::format_rfc3339_micros(SystemTime::now()),
+            meta.level(),
+            Value::from(meta.target()),
+            Value::from(fields.message),
+            self.service,
+        )?;
+        if let Some((trace_id, span_id)) = ids() {
+            write!(out, r#","trace_id":"{trace_id}","span_id":"{span_id}""#)?;
+        }
+        for (name, value) in fields.others {
+            write!(out, ",{}:{value}", Value::from(name))?;
+        }
+        writeln!(out, "}}")
+    }
+}
+
+/// One line for people: time, level, message, fields, and the beginning of the trace id.
+pub(crate) struct Pretty;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N> for Pretty {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let (dim, plain) = if out.has_ansi_escapes() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        let level = *event.metadata().level();
+        let colour = match level {
+            _ if !out.has_ansi_escapes() => "",
+            tracing::Level::ERROR => "\x1b[31m",
+            tracing::Level::WARN => "\x1b[33m",
+            tracing::Level::INFO => "\x1b[32m",
+            _ => "\x1b[34m",
+        };
+        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let time = now.get(11..23).unwrap_or(&now);
+        write!(out, "{dim}{time}{plain} {colour}{level:>5}{plain} {}", fields.message)?;
+        for (name, value) in fields.others {
+            write!(out, " {dim}{name}={plain}{value}")?;
+        }
+        if let Some((trace_id, _)) = ids() {
+            write!(out, " {dim}trace={}{plain}", &trace_id.to_string()[..8])?;
+        }
+        writeln!(out)
+    }
+}
+
+fn ids() -> Option<(TraceId, SpanId)> {
+    Context::map_current(|cx| {
+        let span = cx.span();
+        let ids = span.span_context();
+        ids.is_valid().then(|| (ids.trace_id(), ids.span_id()))
+    })
+}
+
+/// An event's fields, the message apart.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, Value)>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(message)) => self.message = message,
+            (name, value) => self.others.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value.into());
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        // Beyond 64 bits JSON's readers lose digits, so such a number is text.
+        self.add(field, u64::try_from(value).map_or_else(|_| value.to_string().into(), Value::from));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value.into());
+    }
+}
