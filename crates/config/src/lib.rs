@@ -44,6 +44,9 @@ pub use setting::Setting;
 
 const PREFIX: &str = "SEAWALL_";
 
+/// The variable that names the settings file where the command line does not.
+pub const FILE_VARIABLE: &str = "SEAWALL_CONFIG";
+
 /// Values as they were found, and what has been made of them so far.
 #[derive(Debug)]
 pub struct Reader {
@@ -80,7 +83,7 @@ impl Reader {
             variables: variables
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
-                .filter(|(name, _)| name.starts_with(PREFIX))
+                .filter(|(name, _)| name.starts_with(PREFIX) && name != FILE_VARIABLE)
                 .collect(),
             documented: Vec::new(),
             mistakes: Vec::new(),

@@ -1,0 +1,146 @@
+//! The `main` of a service: command line, settings, telemetry, signals.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use seawall_config::{FILE_VARIABLE, Mistakes, Reader};
+use seawall_shutdown::Shutdown;
+
+use crate::{Config, Server};
+
+/// What a process is.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// Such as `user`.
+    pub name: &'static str,
+    /// Usually `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// One line on what it is for.
+    pub about: &'static str,
+    /// The contracts it serves, as an encoded `google.protobuf.FileDescriptorSet`.
+    pub descriptors: &'static [u8],
+}
+
+/// Runs a service until it is told to stop: `SIGTERM` or `SIGINT` drains it, a second signal ends it
+/// at once.
+///
+/// `read` reads the service's own settings; `start` opens what the service needs and adds it to the
+/// server. The exit code is 0 after a drain, 1 if the service cannot start, 2 if the command line or
+/// a setting is wrong.
+pub fn launch<C, F>(identity: Identity, read: fn(&mut Reader) -> C, start: F) -> ExitCode
+where
+    F: AsyncFnOnce(C, Server) -> anyhow::Result<Server>,
+{
+    let args = command(identity).get_matches();
+    let settings = match Settings::load(&args, identity, read) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(mistakes) => {
+            eprintln!("{}: {mistakes}", identity.name);
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{}: cannot start the runtime: {error}", identity.name);
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(identity, settings, start)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error:#}", identity.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run<C, F>(identity: Identity, settings: Settings<C>, start: F) -> anyhow::Result<()>
+where
+    F: AsyncFnOnce(C, Server) -> anyhow::Result<Server>,
+{
+    let telemetry = seawall_telemetry::init(identity.name, identity.version, &settings.telemetry)?;
+    let result = async {
+        let shutdown = Shutdown::on_signals(settings.server.drain_timeout)?;
+        let server = Server::new(settings.server, identity.descriptors);
+        let bound = tokio::select! {
+            started = start(settings.service, server) => started?.bind().await?,
+            () = shutdown.begun() => return Ok(()),
+        };
+        tracing::info!(address = %bound.address()?, metrics = %bound.metrics_address()?, "listening");
+        bound.run(shutdown).await;
+        tracing::info!("drained");
+        anyhow::Ok(())
+    }
+    .await;
+    if let Err(error) = &result {
+        tracing::error!(cause = format!("{error:#}"), "cannot go on");
+    }
+    telemetry.shutdown().await;
+    result
+}
+
+struct Settings<C> {
+    server: Config,
+    telemetry: seawall_telemetry::Config,
+    service: C,
+}
+
+impl<C> Settings<C> {
+    /// `None` when the user asked only to be told about them.
+    fn load(args: &ArgMatches, identity: Identity, read: fn(&mut Reader) -> C) -> Result<Option<Self>, Mistakes> {
+        let file =
+            args.get_one::<PathBuf>("config").cloned().or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
+        let mut reader = Reader::from_environment(file.as_deref());
+        let settings = Self {
+            server: Config::read(&mut reader.section("server")),
+            telemetry: seawall_telemetry::Config::read(&mut reader.section("telemetry")),
+            service: read(&mut reader),
+        };
+        if args.get_flag("settings") {
+            print_settings(identity, &reader);
+            return Ok(None);
+        }
+        reader.finish()?;
+        if args.get_flag("check") {
+            println!("{}: the settings are good", identity.name);
+            return Ok(None);
+        }
+        Ok(Some(settings))
+    }
+}
+
+fn command(identity: Identity) -> Command {
+    Command::new(identity.name)
+        .version(identity.version)
+        .about(identity.about)
+        .after_help(
+            "Settings come from variables (SEAWALL_SERVER_LISTEN), then from the file ([server] listen), then have defaults.\n\
+             SIGTERM or SIGINT drains and ends the service; a second signal ends it at once.",
+        )
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Read settings from this TOML file [env: SEAWALL_CONFIG]"),
+        )
+        .arg(Arg::new("settings").long("settings").action(ArgAction::SetTrue).help("List every setting with its variable and default"))
+        .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Check the settings and exit"))
+}
+
+fn print_settings(identity: Identity, reader: &Reader) {
+    println!("Settings of {} {}, as a file; each can be set by its variable instead.", identity.name, identity.version);
+    let mut section = "";
+    for setting in reader.documented() {
+        let (path, key) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));
+        if path != section {
+            println!("\n[{path}]");
+            section = path;
+        }
+        println!("# {} ({})", setting.help, setting.variable);
+        println!("{key} = {:?}", setting.default);
+    }
+}
