@@ -1,0 +1,195 @@
+//! The settings of a pool, and which database its URL names.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use seawall_config::{ExposeSecret as _, SecretString, Section};
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::{Backend, Error};
+
+/// The settings of a pool: the section `sql`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    url: SecretString,
+    pub(crate) size_max: u32,
+    pub(crate) checkout_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) lifetime_max: Duration,
+    pub(crate) leak_timeout: Duration,
+}
+
+impl Config {
+    /// Reads the section. `default_url` is what a service uses that was told nothing.
+    pub fn read(section: &mut Section<'_>, default_url: &'static str) -> Self {
+        let positive = |timeout: &Duration| !timeout.is_zero();
+        let more = "more than 0s";
+        Self {
+            url: section.get(
+                "url",
+                default_url,
+                "the database: sqlite:///path/file.db or postgres://user@host/database",
+            ),
+            size_max: section
+                .checked("size_max", "10", "how many connections at most", "1 to 1000", |n| (1..=1000).contains(n)),
+            checkout_timeout: section.checked(
+                "checkout_timeout",
+                "2s",
+                "how long a call may wait for a free connection, if its deadline is not sooner",
+                more,
+                positive,
+            ),
+            connect_timeout: section.checked("connect_timeout", "5s", "how long connecting may take", more, positive),
+            busy_timeout: section.checked(
+                "busy_timeout",
+                "5s",
+                "SQLite: how long a write may wait for another write to end, if the deadline is not sooner",
+                more,
+                positive,
+            ),
+            idle_timeout: section.checked(
+                "idle_timeout",
+                "60s",
+                "after how long an unused connection is closed",
+                more,
+                positive,
+            ),
+            lifetime_max: section.checked(
+                "lifetime_max",
+                "30min",
+                "after how long a connection is replaced, less a random part of up to a fifth",
+                more,
+                positive,
+            ),
+            leak_timeout: section.checked(
+                "leak_timeout",
+                "5s",
+                "a connection held longer than this is logged with the place that took it",
+                more,
+                positive,
+            ),
+        }
+    }
+
+    /// The defaults, for tests and tools.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: SecretString::from(url.into()),
+            size_max: 10,
+            checkout_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            lifetime_max: Duration::from_secs(30 * 60),
+            leak_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// With at most `size_max` connections.
+    ///
+    /// # Panics
+    /// If it is zero.
+    #[must_use]
+    pub fn with_size_max(mut self, size_max: u32) -> Self {
+        assert!(size_max > 0, "a pool needs room for a connection");
+        self.size_max = size_max;
+        self
+    }
+
+    /// With another bound on the wait for a free connection.
+    #[must_use]
+    pub fn with_checkout_timeout(mut self, checkout_timeout: Duration) -> Self {
+        self.checkout_timeout = checkout_timeout;
+        self
+    }
+
+    /// With another bound on how long a connection may be held before it is logged.
+    #[must_use]
+    pub fn with_leak_timeout(mut self, leak_timeout: Duration) -> Self {
+        self.leak_timeout = leak_timeout;
+        self
+    }
+
+    pub(crate) fn target(&self) -> Result<Target, Error> {
+        let url = self.url.expose_secret();
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return sqlite(path);
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return postgres(url, self.connect_timeout);
+        }
+        Err(Error::settings("sql.url must begin with sqlite:// or postgres://"))
+    }
+}
+
+/// A database, as it is connected to.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Sqlite(PathBuf),
+    Postgres(Box<tokio_postgres::Config>),
+}
+
+impl Target {
+    pub(crate) fn backend(&self) -> Backend {
+        match self {
+            Self::Sqlite(_) => Backend::Sqlite,
+            Self::Postgres(_) => Backend::Postgres,
+        }
+    }
+}
+
+/// Without user and password.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(config) => {
+                let host = match config.get_hosts().first() {
+                    Some(Host::Tcp(name)) => name.clone(),
+                    #[cfg(unix)]
+                    Some(Host::Unix(path)) => path.display().to_string(),
+                    None => "localhost".to_owned(),
+                };
+                let port = config.get_ports().first().copied().unwrap_or(5432);
+                let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+                write!(f, "postgres://{host}:{port}/{database}")
+            }
+        }
+    }
+}
+
+fn sqlite(path: &str) -> Result<Target, Error> {
+    if path.is_empty() || path.ends_with('/') || path == ":memory:" {
+        return Err(Error::settings("sql.url must name a file, such as sqlite:///var/lib/shop/user.db"));
+    }
+    if path.contains('?') {
+        return Err(Error::settings("sql.url: options after ? are not supported for SQLite"));
+    }
+    Ok(Target::Sqlite(path.into()))
+}
+
+/// The driver's own error is left out: it may quote a part of the URL, and the password is in there.
+fn postgres(url: &str, connect_timeout: Duration) -> Result<Target, Error> {
+    const NO_TLS: &str = "sql.url asks for TLS (sslmode), which is not supported yet; \
+        use a local server or a TLS proxy beside the service, and sslmode=disable";
+    if ["sslmode=require", "sslmode=verify-ca", "sslmode=verify-full"].iter().any(|asked| url.contains(asked)) {
+        return Err(Error::settings(NO_TLS));
+    }
+    let mut config: tokio_postgres::Config = url.parse().map_err(|_| {
+        Error::settings(
+            "sql.url cannot be read; it must look like postgres://user:password@host:5432/database, \
+             with %XX for any of :/?#@ in the password",
+        )
+    })?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(Error::settings(NO_TLS));
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("seawall");
+    }
+    config.ssl_mode(SslMode::Disable).connect_timeout(connect_timeout).keepalives_idle(Duration::from_secs(60));
+    Ok(Target::Postgres(Box::new(config)))
+}

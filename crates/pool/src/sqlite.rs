@@ -1,0 +1,263 @@
+//! A SQLite connection on a thread of its own.
+//!
+//! SQLite blocks, so it must not run on the runtime's threads. The thread takes jobs from a bounded
+//! queue, one at a time, and answers each by a oneshot. An abandoned job is stopped by SQLite's
+//! progress handler rather than by `sqlite3_interrupt`, which does nothing when it comes between the
+//! queueing of a statement and its first step.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::ffi;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::{Command, Output};
+use crate::error::{Error, Kind};
+use crate::value::{Row, Value};
+
+/// A job, the rollback after it, and the next checkout's job; more only if the disk hangs.
+const QUEUE_MAX: usize = 4;
+/// How many steps of SQLite's machine pass between two looks at whether anybody still waits.
+const STEPS_BETWEEN_CHECKS: i32 = 1000;
+const CACHED_STATEMENTS_MAX: usize = 128;
+
+/// The handle to the thread. Dropping it ends the thread, which closes the database.
+pub(crate) struct Connection {
+    jobs: mpsc::Sender<Job>,
+    control: Arc<Control>,
+    last_id: u64,
+    busy_timeout: Duration,
+}
+
+/// What the thread has to know while it is inside SQLite.
+struct Control {
+    running_id: AtomicU64,
+    abandoned_id: AtomicU64,
+    busy_until: Mutex<Instant>,
+}
+
+impl Control {
+    fn is_abandoned(&self) -> bool {
+        self.abandoned_id.load(Ordering::Relaxed) >= self.running_id.load(Ordering::Relaxed)
+    }
+
+    fn start(&self, id: u64, busy_until: Instant) {
+        *self.busy_until.lock().unwrap_or_else(PoisonError::into_inner) = busy_until;
+        self.running_id.store(id, Ordering::Relaxed);
+    }
+
+    /// Waits a little for the lock that another connection holds; false when it has waited enough.
+    fn wait(&self, attempts: i32) -> bool {
+        const STEP_MAX: Duration = Duration::from_millis(20);
+        let until = *self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || self.is_abandoned() {
+            return false;
+        }
+        let step = Duration::from_millis(1 << attempts.clamp(0, 5));
+        std::thread::park_timeout(step.min(STEP_MAX).min(left));
+        true
+    }
+}
+
+struct Job {
+    id: u64,
+    busy_until: Instant,
+    work: Work,
+}
+
+enum Work {
+    Run {
+        sql: &'static str,
+        params: Vec<Value>,
+        reply: oneshot::Sender<Result<Output, Error>>,
+    },
+    Batch {
+        sql: &'static str,
+        reply: oneshot::Sender<Result<Output, Error>>,
+    },
+    /// After something was abandoned. Nobody waits for it; when it fails the thread ends.
+    Clean,
+}
+
+impl Connection {
+    /// Starts the thread and opens the file, which is made if there is none, with its folders.
+    pub(crate) async fn open(path: &Path, busy_timeout: Duration) -> Result<Self, rusqlite::Error> {
+        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        let (opened, is_open) = oneshot::channel();
+        let control = Arc::new(Control {
+            running_id: AtomicU64::new(1),
+            abandoned_id: AtomicU64::new(0),
+            busy_until: Mutex::new(Instant::now() + busy_timeout),
+        });
+        let path = path.to_owned();
+        let inside = Arc::clone(&control);
+        std::thread::Builder::new()
+            .name("seawall-sqlite".to_owned())
+            .spawn(move || match connect(&path, &inside) {
+                Ok(mut connection) => {
+                    // Nobody waits any more: then the queue is closed too, and the thread ends.
+                    let _ = opened.send(Ok(()));
+                    serve(&mut connection, queue, &inside);
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            })
+            .map_err(|error| failure(ffi::SQLITE_NOMEM, format!("cannot start a thread: {error}")))?;
+        is_open.await.unwrap_or_else(|_| Err(failure(ffi::SQLITE_ABORT, "the thread ended".to_owned())))?;
+        Ok(Self { jobs, control, last_id: 1, busy_timeout })
+    }
+
+    /// Whether the thread has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.jobs.is_closed()
+    }
+
+    pub(crate) async fn run(&mut self, command: Command<'_>) -> Result<Output, Error> {
+        let (reply, answer) = oneshot::channel();
+        let work = match command {
+            Command::Statement { sql, params } => Work::Run { sql, params: params.to_vec(), reply },
+            Command::Batch(sql) => Work::Batch { sql, reply },
+        };
+        let job = self.job(work);
+        self.jobs.send(job).await.map_err(|_| Error::lost())?;
+        answer.await.unwrap_or_else(|_| Err(Error::lost()))
+    }
+
+    /// Stops the job that runs or waits, if one does.
+    pub(crate) fn abandon(&self) {
+        self.control.abandoned_id.store(self.last_id, Ordering::Relaxed);
+    }
+
+    /// Has what is open rolled back before the next job; false when the thread cannot be told.
+    pub(crate) fn clean(&mut self) -> bool {
+        let job = self.job(Work::Clean);
+        self.jobs.try_send(job).is_ok()
+    }
+
+    fn job(&mut self, work: Work) -> Job {
+        self.last_id += 1;
+        let left = seawall_deadline::Deadline::current().map(|deadline| deadline.remaining());
+        let busy_timeout = left.map_or(self.busy_timeout, |left| left.min(self.busy_timeout));
+        Job { id: self.last_id, busy_until: Instant::now() + busy_timeout, work }
+    }
+}
+
+fn failure(code: i32, text: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(text))
+}
+
+fn connect(path: &Path, control: &Arc<Control>) -> Result<rusqlite::Connection, rusqlite::Error> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| failure(ffi::SQLITE_CANTOPEN, format!("{}: {error}", folder.display())))?;
+    }
+    let mut connection = rusqlite::Connection::open(path)?;
+    let inside = Arc::clone(control);
+    connection.busy_handler(Some(move |attempts| inside.wait(attempts)))?;
+    let inside = Arc::clone(control);
+    connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || inside.is_abandoned()))?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS_MAX);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL syncs the log at each commit: what was acknowledged survives a loss of power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    Ok(connection)
+}
+
+fn serve(connection: &mut rusqlite::Connection, mut queue: mpsc::Receiver<Job>, control: &Control) {
+    while let Some(job) = queue.blocking_recv() {
+        control.start(job.id, job.busy_until);
+        match job.work {
+            Work::Run { reply, .. } | Work::Batch { reply, .. } if reply.is_closed() => {}
+            // A send fails when nobody waits any more; the connection is then cleaned before its next use.
+            Work::Run { sql, params, reply } => {
+                let _ = reply.send(run(connection, sql, &params));
+            }
+            Work::Batch { sql, reply } => {
+                let done = connection.execute_batch(sql).map(|()| Output::default()).map_err(error);
+                let _ = reply.send(done);
+            }
+            Work::Clean => {
+                if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn run(connection: &rusqlite::Connection, sql: &'static str, params: &[Value]) -> Result<Output, Error> {
+    let mut statement = connection.prepare_cached(sql).map_err(error)?;
+    if statement.parameter_count() != params.len() {
+        let expected = statement.parameter_count();
+        return Err(Error::parameter_count(expected, params.len()));
+    }
+    for (index, value) in params.iter().enumerate() {
+        // SQLite numbers $2 by the place where it first stands, so the name decides, not the number.
+        let name = format!("${}", index + 1);
+        let Some(place) = statement.parameter_index(&name).map_err(error)? else {
+            return Err(Error::new(Kind::Statement, format!("the statement has no parameter {name}")));
+        };
+        statement.raw_bind_parameter(place, value).map_err(error)?;
+    }
+    let readonly = statement.readonly();
+    let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
+    let mut rows = Vec::new();
+    let changes_before = connection.total_changes();
+    let mut cursor = statement.raw_query();
+    while let Some(row) = cursor.next().map_err(error)? {
+        let values: Result<Vec<Value>, _> =
+            (0..columns.len()).map(|i| row.get_ref(i).map_err(error).and_then(read)).collect();
+        rows.push(Row::new(Arc::clone(&columns), values?));
+    }
+    let affected = if readonly {
+        rows.len() as u64
+    } else if connection.total_changes() == changes_before {
+        0
+    } else {
+        connection.changes()
+    };
+    Ok(Output { rows, affected })
+}
+
+fn read(value: ValueRef<'_>) -> Result<Value, Error> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Int(value),
+        ValueRef::Real(value) => Value::Float(value),
+        ValueRef::Text(text) => {
+            let text = std::str::from_utf8(text)
+                .map_err(|source| Error::column("a text is not UTF-8".to_owned()).with_source(source))?;
+            Value::Text(text.to_owned())
+        }
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_owned()),
+    })
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(value) => ValueRef::Integer(*value),
+            Self::Float(value) => ValueRef::Real(*value),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// SQLite's messages name tables and columns, never values.
+fn error(source: rusqlite::Error) -> Error {
+    let code = source.sqlite_error().map(|error| (error.code, error.extended_code));
+    let kind = match code {
+        Some((_, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID)) => {
+            Kind::Unique
+        }
+        Some((rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked, _)) => Kind::Busy,
+        _ => Kind::Statement,
+    };
+    Error::statement(kind).with_source(source)
+}
