@@ -1,2 +1,80 @@
-//! `cargo seawall`.
-fn main() {}
+//! `cargo seawall`: runs the services of this workspace, shows what they do, and checks them.
+//!
+//! Each command is one file here, named as it is typed. What they share: `workspace` and `topology`
+//! (which services there are, in which order), `layout` (where things lie), `state` and `lock` (what
+//! runs), `supervisor` (keeping it running), `terminal` and `log_line` (how it looks), `tools`
+//! (programs that tests and checks need).
+
+mod bound;
+mod compile;
+mod detach;
+mod docker;
+mod down;
+mod environment;
+mod examples;
+mod layout;
+mod lock;
+mod log_line;
+mod log_tail;
+mod logs;
+mod ports;
+mod ps;
+mod report;
+mod signals;
+mod state;
+mod supervisor;
+mod terminal;
+mod tools;
+mod topology;
+mod up;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs the services of this workspace, shows what they do, and checks them.
+#[derive(Debug, Parser)]
+#[command(name = "cargo seawall", bin_name = "cargo seawall", version, styles = terminal::HELP)]
+#[command(after_help = "\
+Start here:
+  cargo seawall up          build and start everything; prints calls to try
+  cargo seawall trace       what happened in the last calls
+  cargo seawall test        all tests, with what they need")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Args),
+    Down(down::Args),
+    Ps(ps::Args),
+    Logs(logs::Args),
+    #[command(hide = true)]
+    ExecBound(bound::Args),
+}
+
+fn main() -> ExitCode {
+    // As a cargo subcommand (`cargo seawall up` with this program on PATH) the first argument is our own name.
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "seawall") {
+        arguments.remove(1);
+    }
+    let result = match Cli::parse_from(arguments).command {
+        Command::Up(args) => up::run(args),
+        Command::Down(args) => down::run(&args),
+        Command::Ps(args) => ps::run(&args),
+        Command::Logs(args) => logs::run(&args),
+        Command::ExecBound(args) => bound::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if terminal::is_unread(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

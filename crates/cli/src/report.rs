@@ -1,0 +1,83 @@
+//! What `up` and `ps` print of a running stack.
+
+use anstyle::Style;
+use anyhow::Result;
+
+use crate::state::{Condition, Snapshot, State};
+use crate::terminal::{self, BAD, BOLD, BUSY, DIM, GOOD, Table, WARN, styled};
+use crate::tools;
+
+/// The stack when it is ready: the services, where traces go, what to try.
+pub(crate) fn ready(state: &State) -> Result<()> {
+    terminal::print("")?;
+    services(&state.snapshot, false)?;
+    terminal::print("")?;
+    surroundings(&state.snapshot)?;
+    if !state.examples.is_empty() {
+        terminal::print("")?;
+        terminal::print(styled(BOLD, "Try it"))?;
+        for example in &state.examples {
+            terminal::print(example)?;
+        }
+        if tools::find("grpcurl").is_none() {
+            let install = format!("go install {}", tools::GRPCURL);
+            terminal::print(styled(DIM, format!("# grpcurl is not on PATH; get it: {install}")))?;
+        }
+        terminal::print(format!("cargo seawall trace  {}", styled(DIM, "# what these calls did, across services")))?;
+    }
+    terminal::print("")
+}
+
+/// One line for programs.
+pub(crate) fn json(snapshot: &Snapshot) -> Result<()> {
+    terminal::print(serde_json::to_string(snapshot)?)
+}
+
+/// The table of services.
+pub(crate) fn services(snapshot: &Snapshot, with_pid: bool) -> Result<()> {
+    let mut headings = vec!["SERVICE", "ADDRESS", "METRICS", "STATE", "BACKEND"];
+    if with_pid {
+        headings.push("PID");
+    }
+    let mut table = Table::new(&headings);
+    for service in &snapshot.services {
+        let plain = Style::new();
+        let mut row = vec![
+            (service.name.clone(), BOLD),
+            (service.address.clone(), plain),
+            (format!("http://{}/metrics", service.metrics), plain),
+            (service.state.as_str().to_owned(), style(service.state)),
+            (service.backend.clone().unwrap_or_else(|| "-".into()), plain),
+        ];
+        if with_pid {
+            row.push((service.pid.map_or_else(|| "-".into(), |pid| pid.to_string()), plain));
+        }
+        table.row(row);
+    }
+    table.lines().into_iter().try_for_each(terminal::print)
+}
+
+/// Where traces go, and what else runs beside the services.
+pub(crate) fn surroundings(snapshot: &Snapshot) -> Result<()> {
+    let line = |what: &str, value: &str| terminal::print(format!("{}  {value}", styled(DIM, format!("{what:7}"))));
+    if let Some(otlp) = &snapshot.otlp {
+        line("TRACES", &format!("http://{otlp} (OTLP), kept in .seawall/traces.db"))?;
+    }
+    if let Some(jaeger) = &snapshot.jaeger {
+        line("JAEGER", jaeger)?;
+    }
+    if let Some(redis) = &snapshot.redis {
+        line("REDIS", redis)?;
+    }
+    Ok(())
+}
+
+fn style(condition: Condition) -> Style {
+    match condition {
+        Condition::Serving => GOOD,
+        Condition::Starting => BUSY,
+        Condition::NotServing | Condition::Restarting => WARN,
+        Condition::Failed => BAD,
+        Condition::Stopped => DIM,
+    }
+}

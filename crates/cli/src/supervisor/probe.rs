@@ -1,0 +1,34 @@
+//! Asks a service for its health, by `grpc.health.v1`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// A service that takes longer to answer is not serving.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection to one service; it connects when it is first used and again when it was lost.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    client: HealthClient<Channel>,
+}
+
+impl Probe {
+    pub(crate) fn new(address: SocketAddr) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(TIMEOUT).timeout(TIMEOUT);
+        Ok(Self { client: HealthClient::new(endpoint.connect_lazy()) })
+    }
+
+    /// Whether the service as a whole says SERVING. Cancel-safe.
+    pub(crate) async fn is_serving(&mut self) -> bool {
+        let request = HealthCheckRequest { service: String::new() };
+        match tokio::time::timeout(TIMEOUT, self.client.check(request)).await {
+            Ok(Ok(response)) => response.get_ref().status() == ServingStatus::Serving,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! How the command line looks: the verbs, colours and tables of all commands.
+//!
+//! What a command answers goes to standard output; progress and complaints go to standard error, in
+//! the style of cargo, beside whose lines they stand. Colours are left out where the stream is no
+//! terminal or `NO_COLOR` is set.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use clap::builder::Styles;
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BUSY: Style = AnsiColor::Cyan.on_default().bold();
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// The colours of `--help`: those of cargo.
+pub(crate) const HELP: Styles =
+    Styles::styled().header(GOOD).usage(GOOD).literal(BUSY).placeholder(AnsiColor::Cyan.on_default()).error(BAD);
+
+/// The text between the codes of a style.
+pub(crate) fn styled(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// A line of progress, such as `     Serving user on 127.0.0.1:50051`.
+pub(crate) fn status(verb: &str, message: impl Display) {
+    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {message}");
+}
+
+/// A line of progress that somebody should look at.
+pub(crate) fn warning(verb: &str, message: impl Display) {
+    anstream::eprintln!("{WARN}{verb:>12}{WARN:#} {message}");
+}
+
+/// A line of a command's answer. Fails when nobody reads it any more, as in `… | head`.
+pub(crate) fn print(line: impl Display) -> Result<()> {
+    Ok(writeln!(anstream::stdout().lock(), "{line}")?)
+}
+
+/// Whether an error only says that nobody reads our answer any more.
+pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// What went wrong, with its causes below one another.
+pub(crate) fn error(error: &anyhow::Error) {
+    anstream::eprintln!("{BAD}error{BAD:#}: {error}");
+    for cause in error.chain().skip(1) {
+        anstream::eprintln!("  {DIM}because{DIM:#} {cause}");
+    }
+}
+
+/// Columns under headings, as wide as they need to be.
+#[derive(Debug)]
+pub(crate) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<(String, Style)>>,
+}
+
+impl Table {
+    pub(crate) fn new(headings: &[&'static str]) -> Self {
+        Self { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<(String, Style)>) {
+        self.rows.push(cells);
+    }
+
+    /// The lines, with codes of styles and no space at their ends.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let widths: Vec<usize> = (0..self.headings.len())
+            .map(|column| {
+                let cells = self.rows.iter().map(|row| row[column].0.chars().count());
+                cells.chain([self.headings[column].len()]).max().unwrap_or(0)
+            })
+            .collect();
+        let headings = self.headings.iter().map(|heading| ((*heading).to_owned(), DIM)).collect();
+        std::iter::once(&headings).chain(&self.rows).map(|row| line(row, &widths)).collect()
+    }
+}
+
+fn line(row: &[(String, Style)], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (column, ((text, style), width)) in row.iter().zip(widths).enumerate() {
+        let gap = if column == 0 { "" } else { "  " };
+        let last = column + 1 == row.len();
+        let padding = if last { 0 } else { width - text.chars().count() };
+        line.push_str(&format!("{gap}{style}{text}{style:#}{:padding$}", ""));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_nothing_trails() {
+        let mut table = Table::new(&["NAME", "STATE"]);
+        table.row(vec![("user".into(), Style::new()), ("serving".into(), Style::new())]);
+        table.row(vec![("notifier".into(), Style::new()), ("failed".into(), Style::new())]);
+        let lines = table.lines();
+        assert_eq!(lines[1], "user      serving");
+        assert_eq!(lines[2], "notifier  failed");
+    }
+}
