@@ -1,0 +1,121 @@
+//! The receiver over a real socket, spoken to with OpenTelemetry's own generated clients.
+
+use std::net::SocketAddr;
+
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, logs_service_client::LogsServiceClient,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
+};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::make::{resource, span, traces};
+use crate::{Bounds, Capture, Filter, Reader, Receiver, Store};
+
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Running {
+    async fn start(receiver: Receiver, address: SocketAddr) -> Self {
+        let bound = receiver.bind(address).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let address = bound.address();
+        let task = tokio::spawn(bound.run(async {
+            let _ = stopped.await;
+        }));
+        Self { address, stop, task }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn store(folder: &tempfile::TempDir, name: &str) -> Store {
+    Store::open(folder.path().join(name), Bounds::default()).unwrap()
+}
+
+fn logs(body: &str) -> ExportLogsServiceRequest {
+    let record = LogRecord {
+        severity_text: "WARN".into(),
+        body: Some(AnyValue { value: Some(Value::StringValue(body.into())) }),
+        trace_id: vec![0xab; 16],
+        ..Default::default()
+    };
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..Default::default() }];
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs { resource: Some(resource("user")), scope_logs, ..Default::default() }],
+    }
+}
+
+fn metrics(name: &str) -> ExportMetricsServiceRequest {
+    let data_points = vec![NumberDataPoint::default(), NumberDataPoint::default()];
+    let metric = Metric { name: name.into(), data: Some(Data::Gauge(Gauge { data_points })), ..Default::default() };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }];
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(resource("user")),
+            scope_metrics,
+            ..Default::default()
+        }],
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_ok_is_on_disk_after_a_flush() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder, "traces.db");
+    let running = Running::start(Receiver::new(store.clone()), ANY_PORT).await;
+    let mut client = TraceServiceClient::connect(running.url()).await.unwrap();
+
+    let mut nameless = span(1, 2, None, "no trace id", 0, 1);
+    nameless.trace_id.clear();
+    let answer = client.export(traces("order", vec![span(1, 1, None, "PlaceOrder", 10, 20), nameless])).await.unwrap();
+    let partial = answer.into_inner().partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 1);
+
+    store.flush().await;
+    assert_eq!(store.stats().borrow().written, 1);
+    let summaries = Reader::open(store.path()).unwrap().recent(10, &Filter::default()).unwrap();
+    assert_eq!(summaries[0].root_name, "PlaceOrder");
+    assert_eq!(summaries[0].duration_ns, 10);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn logs_and_metrics_are_accepted_and_captured() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = Capture::default();
+    let receiver = Receiver::new(store(&folder, "traces.db")).capture_into(capture.clone());
+    let running = Running::start(receiver, ANY_PORT).await;
+
+    LogsServiceClient::connect(running.url()).await.unwrap().export(logs("pool is empty")).await.unwrap();
+    MetricsServiceClient::connect(running.url()).await.unwrap().export(metrics("pool.size")).await.unwrap();
+
+    assert_eq!(*capture.exports().borrow(), 2);
+    let logs = capture.logs();
+    assert_eq!((logs[0].service.as_str(), logs[0].body.as_str()), ("user", "pool is empty"));
+    assert_eq!(logs[0].trace_id.as_deref(), Some("abababababababababababababababab"));
+    assert_eq!(logs[0].span_id, None);
+    let points: Vec<_> = capture.metric_points().into_iter().map(|point| point.name).collect();
+    assert_eq!(points, ["pool.size", "pool.size"]);
+    running.stop().await;
+}
