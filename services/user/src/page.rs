@@ -9,7 +9,7 @@ const SIZE_DEFAULT: i32 = 50;
 const SIZE_MAX: i32 = 1_000;
 
 /// The first part of each token. Another number when the meaning of tokens changes.
-const FORMAT: &str = "1/";
+const FORMAT: &str = "1";
 
 /// Which part of the list is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,17 +32,16 @@ impl Page {
 
 /// The token of the page after `last_id`.
 pub(crate) fn token(last_id: &str) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{FORMAT}{last_id}"))
+    URL_SAFE_NO_PAD.encode(format!("{FORMAT}/{last_id}"))
 }
 
-fn decode(token: &str) -> Option<String> {
-    if token.is_empty() {
+fn decode(page_token: &str) -> Option<String> {
+    if page_token.is_empty() {
         return Some(String::new());
     }
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    let last_id = text.strip_prefix(FORMAT)?;
-    let is_id = Uuid::try_parse(last_id).is_ok_and(|id| id.to_string() == last_id);
-    is_id.then(|| last_id.to_owned())
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(page_token).ok()?).ok()?;
+    let last_id = Uuid::try_parse(text.rsplit_once('/')?.1).ok()?.to_string();
+    (token(&last_id) == page_token).then_some(last_id)
 }
 
 #[cfg(test)]

@@ -1,0 +1,17 @@
+//! GetOrder.
+
+use seawall_error::{Error, Violations};
+use seawall_pool::Sql;
+use seawall_proto::seawall::order::v1::{GetOrderRequest, GetOrderResponse};
+
+use crate::errors::DOMAIN;
+use crate::fields::check_id;
+use crate::stored;
+
+pub(crate) async fn get(sql: &Sql, request: GetOrderRequest) -> Result<GetOrderResponse, Error> {
+    let mut violations = Violations::default();
+    let order_id = check_id("order_id", &request.order_id, &mut violations);
+    violations.into_result(DOMAIN)?;
+
+    Ok(GetOrderResponse { order: Some(stored::read(sql, &order_id).await?) })
+}
