@@ -1,7 +1,10 @@
 //! The `main` of a service: command line, settings, telemetry, signals.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use seawall_config::{FILE_VARIABLE, Mistakes, Reader};
@@ -34,6 +37,7 @@ where
 {
     let args = command(identity).get_matches();
     let settings = match Settings::load(&args, identity, read) {
+        Ok(Some(settings)) if args.get_flag("probe") => return probe(identity, settings.server.metrics_listen),
         Ok(Some(settings)) => settings,
         Ok(None) => return ExitCode::SUCCESS,
         Err(mistakes) => {
@@ -129,6 +133,34 @@ fn command(identity: Identity) -> Command {
         )
         .arg(Arg::new("settings").long("settings").action(ArgAction::SetTrue).help("List every setting with its variable and default"))
         .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Check the settings and exit"))
+        .arg(Arg::new("probe").long("probe").action(ArgAction::SetTrue).help(
+            "Ask the service that runs with the same settings whether it is ready, and exit with 0 if so: for containers without a shell",
+        ))
+}
+
+/// Asks `/readyz` of the process that listens on `address`.
+fn probe(identity: Identity, mut address: SocketAddr) -> ExitCode {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    match ready(address) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{}: no answer from {address}: {error}", identity.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ready(address: SocketAddr) -> std::io::Result<bool> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
 }
 
 fn print_settings(identity: Identity, reader: &Reader) {

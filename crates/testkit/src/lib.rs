@@ -1,1 +1,9 @@
 //! What tests need: real dependencies, running services, captured traces. Dev-dependency only.
+
+mod binary;
+mod collector;
+mod service;
+
+pub use binary::binary;
+pub use collector::Collector;
+pub use service::Service;

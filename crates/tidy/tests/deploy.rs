@@ -1,0 +1,169 @@
+//! The Dockerfile and `docker-compose.yml` agree with each other and with the code.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use seawall_tidy::{Member, members, read, root, toml};
+use serde_json::Value;
+
+const GRPC_PORT: &str = "50051";
+const METRICS_PORT: &str = "9464";
+
+fn compose() -> Value {
+    serde_saphyr::from_str(&read("docker-compose.yml")).expect("docker-compose.yml is YAML")
+}
+
+fn services() -> Vec<Member> {
+    members().into_iter().filter(|member| member.service().is_some()).collect()
+}
+
+/// What `NAME=value` pairs a compose service is given, the image's own first.
+fn environment(service: &Value) -> BTreeMap<String, String> {
+    let image = dockerfile_variables();
+    let own = service["environment"].as_object().into_iter().flatten();
+    image.into_iter().chain(own.map(|(name, value)| (name.clone(), text(value)))).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The `ENV` of the image.
+fn dockerfile_variables() -> Vec<(String, String)> {
+    let file = read("deploy/Dockerfile").replace("\\\n", " ");
+    let line = file.lines().find_map(|line| line.strip_prefix("ENV ")).expect("the Dockerfile has an ENV");
+    line.split_whitespace().map(|pair| pair.split_once('=').unwrap()).map(|(k, v)| (k.into(), v.into())).collect()
+}
+
+#[test]
+fn compose_runs_every_service_with_settings_that_the_service_accepts() {
+    let compose = compose();
+    for service in services() {
+        let entry = &compose["services"][&service.name];
+        assert_eq!(entry["build"]["args"]["SERVICE"], service.name.as_str(), "{}: the build argument", service.name);
+        assert_eq!(entry["build"]["context"], ".");
+        let dockerfile = entry["build"]["dockerfile"].as_str().unwrap();
+        assert!(root().join(dockerfile).is_file(), "{dockerfile} does not exist");
+
+        let checked = Command::new(seawall_testkit::binary(&service.name))
+            .arg("--check")
+            .env_clear()
+            .envs(environment(entry))
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{}: {}", service.name, String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
+fn compose_gives_each_service_the_ports_and_peers_that_its_manifest_names() {
+    let compose = compose();
+    for service in services() {
+        let entry = &compose["services"][&service.name];
+        let about = service.service().unwrap();
+        let published: Vec<String> = entry["ports"].as_array().unwrap().iter().map(text).collect();
+        let expected = [("port", GRPC_PORT), ("metrics_port", METRICS_PORT)]
+            .map(|(key, inside)| format!("127.0.0.1:{}:{inside}", about[key].as_integer().unwrap()));
+        assert_eq!(published, expected, "{}", service.name);
+
+        let environment = environment(entry);
+        assert_eq!(environment["SEAWALL_SERVER_LISTEN"], format!("0.0.0.0:{GRPC_PORT}"));
+        assert_eq!(environment["SEAWALL_SERVER_METRICS_LISTEN"], format!("0.0.0.0:{METRICS_PORT}"));
+        assert_eq!(environment["SEAWALL_TELEMETRY_OTLP_ENDPOINT"], "http://jaeger:4317");
+        for callee in about["calls"].as_array().unwrap() {
+            let callee = callee.as_str().unwrap();
+            let variable = format!("SEAWALL_{}_ADDRESS", callee.to_uppercase());
+            assert_eq!(environment[&variable], format!("http://{callee}:{GRPC_PORT}"), "{}", service.name);
+            assert_eq!(entry["depends_on"][callee]["condition"], "service_healthy", "{}", service.name);
+        }
+        for backend in ["postgres", "jaeger"] {
+            assert!(entry["depends_on"][backend].is_object(), "{} must wait for {backend}", service.name);
+        }
+    }
+}
+
+#[test]
+fn every_service_has_a_database_of_its_own() {
+    let compose = compose();
+    let postgres = &compose["services"]["postgres"]["environment"];
+    let scripts = read("deploy/postgres/databases.sql");
+    for service in services() {
+        let url = text(&compose["services"][&service.name]["environment"]["SEAWALL_SQL_URL"]);
+        let expected = format!(
+            "postgres://{}:{}@postgres:5432/{}",
+            text(&postgres["POSTGRES_USER"]),
+            text(&postgres["POSTGRES_PASSWORD"]),
+            service.name
+        );
+        assert_eq!(url, expected);
+        let made = postgres["POSTGRES_DB"] == service.name.as_str()
+            || scripts.contains(&format!("CREATE DATABASE \"{}\"", service.name));
+        assert!(made, "nobody creates the database {}", service.name);
+    }
+}
+
+#[test]
+fn every_path_and_volume_exists_and_every_image_is_pinned() {
+    let compose = compose();
+    for (name, entry) in compose["services"].as_object().unwrap() {
+        for volume in entry["volumes"].as_array().into_iter().flatten().map(text) {
+            let source = volume.split(':').next().unwrap();
+            if source.starts_with('.') {
+                assert!(root().join(source).exists(), "{name}: {source} does not exist");
+            } else {
+                assert!(compose["volumes"].get(source).is_some(), "{name}: the volume {source} is not declared");
+            }
+        }
+        if let Some(image) = entry["image"].as_str() {
+            let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
+            assert!(
+                tag.starts_with(|c: char| c.is_ascii_digit()) && tag.contains('.'),
+                "{name}: {image} is not pinned"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_container_is_given_the_time_that_a_drain_takes() {
+    let drain = seconds(&setting("user", "drain_timeout"));
+    let compose = compose();
+    for service in services() {
+        let grace = seconds(&text(&compose["services"][&service.name]["stop_grace_period"]));
+        assert!(grace > drain + 1, "{}: {grace} s do not cover a drain of {drain} s and one second", service.name);
+    }
+}
+
+fn seconds(text: &str) -> u64 {
+    text.strip_suffix('s').and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{text:?} is not in seconds"))
+}
+
+/// The default of a setting, as the service itself lists it.
+fn setting(service: &str, key: &str) -> String {
+    let listed = Command::new(seawall_testkit::binary(service)).arg("--settings").env_clear().output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let prefix = format!("{key} = \"");
+    let value =
+        listed.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_else(|| panic!("{key} is not listed"));
+    value.trim_end_matches('"').to_owned()
+}
+
+#[test]
+fn the_dockerfile_builds_with_our_toolchain_from_files_that_reach_it() {
+    let dockerfile = read("deploy/Dockerfile");
+    let rust = toml("Cargo.toml")["workspace"]["package"]["rust-version"].as_str().unwrap().to_owned();
+    assert!(dockerfile.contains(&format!("FROM rust:{rust}-")), "the image's Rust is not {rust}");
+    let channel = toml("rust-toolchain.toml")["toolchain"]["channel"].as_str().unwrap().to_owned();
+    assert!(channel.starts_with(&rust), "rust-toolchain.toml has {channel}, Cargo.toml {rust}");
+
+    let sent = read(".dockerignore");
+    for needed in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "proto", "crates", "services"] {
+        assert!(sent.lines().any(|line| line == format!("!{needed}")), ".dockerignore keeps {needed} out of the build");
+        assert!(root().join(needed).exists(), "{needed} does not exist");
+    }
+    for expected in
+        [format!("EXPOSE {GRPC_PORT} {METRICS_PORT}"), "USER nonroot".into(), r#"CMD ["/service", "--probe"]"#.into()]
+    {
+        assert!(dockerfile.contains(&expected), "the Dockerfile lacks {expected}");
+    }
+}
