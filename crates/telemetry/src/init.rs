@@ -98,8 +98,7 @@ pub fn init(service: &'static str, version: &'static str, config: &Config) -> Re
             .with_filter(LevelFilter::INFO.and(dynamic_filter_fn(|_, _| context::is_sampled())))
     });
     let export_logs = logger_provider.as_ref().map(|provider| {
-        OpenTelemetryTracingBridge::new(provider)
-            .with_filter(events().and(config.log_filter.clone()).and(not_the_exporter()))
+        OpenTelemetryTracingBridge::new(provider).with_filter(events().and(written(config)).and(not_the_exporter()))
     });
     tracing_subscriber::registry()
         .with(stdout(service, config))
@@ -171,7 +170,7 @@ where
         LogFormat::Pretty => true,
     };
     let lines = tracing_subscriber::fmt::layer().with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
-    let filter = events().and(config.log_filter.clone());
+    let filter = events().and(written(config));
     if pretty {
         lines.event_format(log::Pretty).with_filter(filter).boxed()
     } else {
@@ -182,6 +181,12 @@ where
 /// Log lines carry ids rather than spans, so no span is built for their sake.
 fn events<S>() -> impl tracing_subscriber::layer::Filter<S> + Send + Sync {
     filter_fn(|meta| meta.is_event())
+}
+
+/// What the settings ask for, without the SDK's own lines: it repeats at every export what the
+/// collector's state already says once.
+fn written(config: &Config) -> Targets {
+    config.log_filter.clone().with_target("opentelemetry", LevelFilter::OFF)
 }
 
 /// The exporter's own HTTP/2 stack must not feed what it exports.

@@ -72,6 +72,14 @@ impl Collector {
         }
     }
 
+    /// What has arrived of a trace.
+    ///
+    /// # Panics
+    /// If the store cannot be read.
+    pub fn trace_if_any(&self, id: &str) -> Option<Trace> {
+        self.store.trace(id).expect("the store can be read")
+    }
+
     /// What was sent beside traces, once `complete` says that it is there.
     ///
     /// # Panics
