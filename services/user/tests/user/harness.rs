@@ -1,0 +1,112 @@
+//! A running service for each test, and what a client reads from its errors.
+
+use seawall_client::Channel;
+use seawall_config::Reader;
+use seawall_proto::FILE_DESCRIPTOR_SET;
+use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
+use seawall_proto::seawall::user::v1::{CreateUserRequest, User};
+use seawall_server::Server;
+use seawall_shutdown::Shutdown;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// The client that the contract generates.
+pub(crate) type Client = UserServiceClient<Channel>;
+
+/// Runs `test` against a service with an empty database, on each engine in turn.
+pub(crate) async fn on_each_engine(test: impl AsyncFn(Client)) {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite://{}/user.db", folder.path().display());
+    for url in [sqlite] {
+        println!("on {url}");
+        let shutdown = Shutdown::new(std::time::Duration::ZERO);
+        test(start(&url, &shutdown).await).await;
+        shutdown.begin();
+    }
+}
+
+/// The service as its process starts it, with the same settings by the same names.
+async fn start(url: &str, shutdown: &Shutdown) -> Client {
+    let variables = [
+        ("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"),
+        ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0"),
+        ("SEAWALL_SQL_URL", url),
+    ];
+    let mut reader = Reader::new("", "", variables);
+    let server = Server::new(seawall_server::Config::read(&mut reader.section("server")), FILE_DESCRIPTOR_SET);
+    let config = user::Config::read(&mut reader);
+    reader.finish().unwrap();
+
+    let bound = user::start(config, server).await.unwrap().bind().await.unwrap();
+    let address = format!("http://{}", bound.address().unwrap());
+    tokio::spawn(bound.run(shutdown.clone()));
+    connect(&address)
+}
+
+fn connect(address: &str) -> Client {
+    let variables = [("SEAWALL_USER_ADDRESS", address), ("SEAWALL_USER_TIMEOUT", "1min")];
+    let mut reader = Reader::new("", "", variables);
+    let config = seawall_client::Config::read(&mut reader.section("user"), "http://127.0.0.1:1");
+    reader.finish().unwrap();
+    UserServiceClient::new(Channel::new("user", &config))
+}
+
+/// What a caller chooses of a user.
+pub(crate) fn chosen(email: &str, display_name: &str) -> User {
+    User { email: email.into(), display_name: display_name.into(), ..Default::default() }
+}
+
+/// Creates a user, who must be good.
+pub(crate) async fn create(client: &Client, email: &str) -> User {
+    let request = CreateUserRequest { user: Some(chosen(email, "Ann")) };
+    client.clone().create_user(request).await.unwrap().into_inner().user.unwrap()
+}
+
+/// What a client knows of an error.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+    /// Of `BadRequest`.
+    pub(crate) fields: Vec<String>,
+    /// Of `ResourceInfo`: its type and name.
+    pub(crate) resource: Option<(String, String)>,
+}
+
+/// What `answer` was refused with; every error must name the domain and the trace.
+pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> Refusal {
+    let status = answer.unwrap_err();
+    let details = status.get_error_details();
+    let info = details.error_info().expect("ErrorInfo");
+    assert_eq!(info.domain, "user.seawall.dev");
+    let trace_id = &details.request_info().expect("RequestInfo").request_id;
+    assert!(trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace_id}");
+    Refusal {
+        code: status.code(),
+        reason: info.reason.clone(),
+        fields: details
+            .bad_request()
+            .into_iter()
+            .flat_map(|bad| &bad.field_violations)
+            .map(|v| v.field.clone())
+            .collect(),
+        resource: details.resource_info().map(|info| (info.resource_type.clone(), info.resource_name.clone())),
+    }
+}
+
+/// `INVALID_ARGUMENT` for these fields.
+pub(crate) fn bad(fields: &[&str]) -> Refusal {
+    let fields = fields.iter().map(|field| (*field).to_owned()).collect();
+    Refusal { code: Code::InvalidArgument, reason: "BAD_REQUEST".into(), fields, resource: None }
+}
+
+/// An error about a user, known by `name`.
+pub(crate) fn about_user(code: Code, reason: &str, name: &str) -> Refusal {
+    let resource = Some(("seawall.user.v1.User".into(), name.into()));
+    Refusal { code, reason: reason.into(), fields: vec![], resource }
+}
+
+/// `ABORTED`, because somebody else was faster.
+pub(crate) fn stale() -> Refusal {
+    Refusal { code: Code::Aborted, reason: "ETAG_MISMATCH".into(), fields: vec![], resource: None }
+}
