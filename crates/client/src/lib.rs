@@ -20,14 +20,17 @@
 
 mod config;
 
+use std::error::Error as StdError;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use seawall_deadline::{BoundedBody, Forward, ForwardLayer};
+use seawall_error::Error;
 use seawall_telemetry::{Client, ClientLayer, RecordedBody, ResponseFuture};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::{self, Endpoint};
-use tower::util::Oneshot;
+use tower::util::{MapResult, Oneshot};
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 
 pub use config::Config;
@@ -58,7 +61,7 @@ impl Channel {
 impl Service<Request<Body>> for Channel {
     type Response = Response<RecordedBody<BoundedBody<Body>>>;
     type Error = transport::Error;
-    type Future = ResponseFuture<seawall_deadline::ResponseFuture<Oneshot<transport::Channel, Request<Body>>>>;
+    type Future = ResponseFuture<seawall_deadline::ResponseFuture<ConnectionFuture>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.stack.poll_ready(cx)
@@ -71,7 +74,10 @@ impl Service<Request<Body>> for Channel {
 
 /// tonic's channel, always ready: a call waits for its turn inside of its own deadline.
 #[derive(Debug, Clone)]
-struct Connection(transport::Channel);
+struct Connection(MapResult<transport::Channel, fn(Answer) -> Answer>);
+
+type Answer = Result<Response<Body>, transport::Error>;
+type ConnectionFuture = Oneshot<MapResult<transport::Channel, fn(Answer) -> Answer>, Request<Body>>;
 
 impl Connection {
     fn new(config: &Config) -> Self {
@@ -80,14 +86,14 @@ impl Connection {
             .http2_keep_alive_interval(config.keepalive_interval)
             .keep_alive_timeout(config.keepalive_timeout)
             .tcp_nodelay(true);
-        Self(endpoint.connect_lazy())
+        Self(MapResult::new(endpoint.connect_lazy(), late_is_not_cancelled))
     }
 }
 
 impl Service<Request<Body>> for Connection {
     type Response = Response<Body>;
     type Error = transport::Error;
-    type Future = Oneshot<transport::Channel, Request<Body>>;
+    type Future = ConnectionFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -96,4 +102,17 @@ impl Service<Request<Body>> for Connection {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.0.clone().oneshot(request)
     }
+}
+
+/// tonic's channel reads the time that the peer is told, ends the call when it has passed, and calls
+/// that `CANCELLED`. It is sooner than the deadline here by the margin, so this is what callers see.
+fn late_is_not_cancelled(answer: Answer) -> Answer {
+    match answer {
+        Err(error) if is_late(&error) => Ok(Status::from(Error::deadline_exceeded()).into_http()),
+        answer => answer,
+    }
+}
+
+fn is_late(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<tonic::TimeoutExpired>() || error.source().is_some_and(is_late)
 }

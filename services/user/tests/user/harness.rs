@@ -17,7 +17,7 @@ pub(crate) type Client = UserServiceClient<Channel>;
 pub(crate) async fn on_each_engine(test: impl AsyncFn(Client)) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}/user.db", folder.path().display());
-    for url in [sqlite] {
+    for url in [Some(sqlite), seawall_testkit::postgres::database().await].into_iter().flatten() {
         println!("on {url}");
         let shutdown = Shutdown::new(std::time::Duration::ZERO);
         test(start(&url, &shutdown).await).await;
