@@ -8,7 +8,7 @@ use seawall_tidy::{files, members, read, toml};
 /// do not know each other; they meet in `server` and `client`.
 const ROWS: [&[&str]; 6] = [
     &["seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-tidy"],
-    &["seawall-deadline", "seawall-health", "seawall-shutdown", "seawall-telemetry"],
+    &["seawall-deadline", "seawall-health", "seawall-resource", "seawall-shutdown", "seawall-telemetry"],
     &["seawall-client", "seawall-collector", "seawall-pool", "seawall-server"],
     &["seawall-testkit"],
     &["seawall-cli"],

@@ -2,10 +2,9 @@
 
 use seawall_error::{Error, Violations};
 use seawall_proto::seawall::order::v1::{CancelOrderRequest, CancelOrderResponse, OrderState};
+use seawall_resource::{check_id, now_us};
 
 use crate::errors::DOMAIN;
-use crate::fields::check_id;
-use crate::time::now_us;
 use crate::{Orders, stored};
 
 /// Changes nothing if the order is cancelled already, so that the first cancellation stays the one

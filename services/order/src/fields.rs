@@ -2,21 +2,8 @@
 
 use seawall_error::Violations;
 use seawall_proto::seawall::order::v1::{Money, OrderLine};
-use uuid::Uuid;
 
 use crate::money::check_price;
-
-/// The id in the one spelling that the tables have. A wrong one is noted, and answered with "".
-pub(crate) fn check_id(field: &str, text: &str, violations: &mut Violations) -> String {
-    match Uuid::try_parse(text) {
-        // Only the form with hyphens: the others are for other systems.
-        Ok(id) if text.len() == 36 => id.to_string(),
-        _ => {
-            violations.add(field, "must be a UUID");
-            String::new()
-        }
-    }
-}
 
 pub(crate) fn check_idempotency_key(key: &str, violations: &mut Violations) {
     violations.check(

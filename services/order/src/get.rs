@@ -3,9 +3,9 @@
 use seawall_error::{Error, Violations};
 use seawall_pool::Sql;
 use seawall_proto::seawall::order::v1::{GetOrderRequest, GetOrderResponse};
+use seawall_resource::check_id;
 
 use crate::errors::DOMAIN;
-use crate::fields::check_id;
 use crate::stored;
 
 pub(crate) async fn get(sql: &Sql, request: GetOrderRequest) -> Result<GetOrderResponse, Error> {

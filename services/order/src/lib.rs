@@ -9,7 +9,7 @@
 //! `place.rs get.rs list.rs cancel.rs watch.rs` are the methods, `service.rs` joins them to the
 //! contract and `main.rs` starts the process. What they share: `idempotency.rs` (one answer for each
 //! key), `money.rs` (prices and their sum), `fields.rs` (what a field must be), `stored.rs` (rows of
-//! the tables), `page.rs` (page tokens), `errors.rs` (reasons), `time.rs`. The tables are in
+//! the tables), `errors.rs` (reasons). The tables are in
 //! `migrations/`.
 
 mod cancel;
@@ -19,11 +19,9 @@ mod get;
 mod idempotency;
 mod list;
 mod money;
-mod page;
 mod place;
 mod service;
 mod stored;
-mod time;
 mod watch;
 
 use std::time::Duration;

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use seawall_error::{Error, Violations};
 use seawall_pool::{Connection, Sql};
 use seawall_proto::seawall::order::v1::{ListOrdersRequest, ListOrdersResponse, Order, OrderLine};
+use seawall_resource::{Page, check_id};
 
 use crate::errors::DOMAIN;
-use crate::fields::check_id;
-use crate::page::{Page, token};
 use crate::stored::{line_from, order_from};
 
 /// Ids are made in the order of time, so the oldest order has the first id, and an order that comes
@@ -34,18 +33,13 @@ pub(crate) async fn list(sql: &Sql, request: ListOrdersRequest) -> Result<ListOr
     violations.into_result(DOMAIN)?;
 
     let mut connection = sql.connection().await?;
-    // One more than asked for tells whether there is a next page.
-    let values = [user_id.as_str().into(), page.after.as_str().into(), i64::from(page.size + 1).into()];
-    let mut rows = connection.query(SELECT_ORDERS, &values).await?;
-    let mut has_more = rows.len() > page.size as usize;
-    rows.truncate(page.size as usize);
-    let mut orders = rows.iter().map(order_from).collect::<Result<Vec<_>, _>>()?;
-    has_more |= add_lines(&mut connection, &user_id, &page.after, &mut orders).await?;
-
-    let next_page_token = match orders.last() {
-        Some(last) if has_more => token(&user_id, &last.order_id),
-        _ => String::new(),
-    };
+    let values = [user_id.as_str().into(), page.after().into(), page.limit().into()];
+    let rows = connection.query(SELECT_ORDERS, &values).await?;
+    let orders = rows.iter().map(order_from).collect::<Result<Vec<_>, _>>()?;
+    let (mut orders, mut next_page_token) = page.cut(orders, |order| &order.order_id);
+    if add_lines(&mut connection, &user_id, page.after(), &mut orders).await? {
+        next_page_token = orders.last().map(|last| page.token_after(&last.order_id)).unwrap_or_default();
+    }
     Ok(ListOrdersResponse { orders, next_page_token })
 }
 

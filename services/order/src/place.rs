@@ -6,11 +6,10 @@ use seawall_pool::Sql;
 use seawall_proto::seawall::order::v1::{Money, Order, OrderState, PlaceOrderRequest, PlaceOrderResponse};
 use seawall_proto::seawall::user::v1::GetUserRequest;
 use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
-use uuid::Uuid;
+use seawall_resource::{check_id, new_id, now_us, timestamp};
 
 use crate::errors::{DOMAIN, user_not_found};
-use crate::fields::{check_id, check_idempotency_key, check_lines};
-use crate::time::{now_us, timestamp};
+use crate::fields::{check_idempotency_key, check_lines};
 use crate::{idempotency, money, stored};
 
 pub(crate) async fn place(
@@ -65,7 +64,7 @@ async fn check_user(users: &UserServiceClient<Channel>, user_id: &str) -> Result
 
 fn new_order(request: PlaceOrderRequest, total: Money, now_us: i64) -> Order {
     Order {
-        order_id: Uuid::now_v7().to_string(),
+        order_id: new_id(),
         user_id: request.user_id,
         lines: request.lines,
         total: Some(total),

@@ -3,9 +3,9 @@
 use seawall_error::Error;
 use seawall_pool::{Row, Sql, Transaction};
 use seawall_proto::seawall::order::v1::{Money, Order, OrderLine};
+use seawall_resource::timestamp;
 
 use crate::errors::order_not_found;
-use crate::time::timestamp;
 
 const INSERT_ORDER: &str = "
     INSERT INTO orders (order_id, user_id, state, currency_code, total_units, total_nanos, create_time_us, update_time_us)

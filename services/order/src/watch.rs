@@ -9,15 +9,14 @@ use std::sync::Arc;
 use futures_util::stream::{self, Stream};
 use seawall_error::{Error, Violations};
 use seawall_proto::seawall::order::v1::{Order, OrderState, WatchOrderRequest, WatchOrderResponse};
+use seawall_resource::{check_id, timestamp};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tonic::Status;
 
 use crate::Orders;
 use crate::errors::{DOMAIN, order_not_found};
-use crate::fields::check_id;
 use crate::stored::{self, small};
-use crate::time::timestamp;
 
 /// A watcher that is this many changes behind reads the state instead.
 const CHANGES_MAX: usize = 1_024;

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use seawall_error::{Error, Violations};
 use seawall_pool::{Sql, Value};
 use seawall_proto::seawall::user::v1::{BatchGetUsersRequest, BatchGetUsersResponse};
+use seawall_resource::check_id;
 
 use crate::errors::DOMAIN;
-use crate::fields::check_id;
 use crate::record::Record;
 
 const IDS_MAX: usize = 100;

@@ -3,9 +3,9 @@
 use seawall_error::{Error, Violations};
 use seawall_pool::Sql;
 use seawall_proto::seawall::user::v1::{DeleteUserRequest, DeleteUserResponse};
+use seawall_resource::check_id;
 
 use crate::errors::{DOMAIN, not_found_or_stale};
-use crate::fields::check_id;
 use crate::record::version;
 
 /// NULL accepts any version.

@@ -3,19 +3,6 @@
 use prost_types::FieldMask;
 use seawall_error::Violations;
 use seawall_proto::seawall::user::v1::User;
-use uuid::Uuid;
-
-/// The id in the one spelling that the table has. A wrong one is noted, and answered with "".
-pub(crate) fn check_id(field: &str, text: &str, violations: &mut Violations) -> String {
-    match Uuid::try_parse(text) {
-        // Only the form with hyphens: the others are for other systems.
-        Ok(id) if text.len() == 36 => id.to_string(),
-        _ => {
-            violations.add(field, "must be a UUID");
-            String::new()
-        }
-    }
-}
 
 /// Both fields that a new user needs.
 pub(crate) fn check_new(user: &User, violations: &mut Violations) {

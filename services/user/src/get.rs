@@ -3,9 +3,9 @@
 use seawall_error::{Error, Violations};
 use seawall_pool::Sql;
 use seawall_proto::seawall::user::v1::{GetUserRequest, GetUserResponse};
+use seawall_resource::check_id;
 
 use crate::errors::{DOMAIN, user_not_found};
-use crate::fields::check_id;
 use crate::record::Record;
 
 const SELECT: &str = "

@@ -7,7 +7,7 @@
 //! # Structure
 //! `create.rs get.rs batch.rs list.rs update.rs delete.rs import.rs` are the methods, `service.rs`
 //! joins them to the contract and `main.rs` starts the process. What they share: `fields.rs` (what a field must be), `record.rs` (a row
-//! of the table), `page.rs` (page tokens), `errors.rs` (reasons), `time.rs`. The table is in
+//! of the table), `errors.rs` (reasons). The table is in
 //! `migrations/`.
 
 mod batch;
@@ -18,10 +18,8 @@ mod fields;
 mod get;
 mod import;
 mod list;
-mod page;
 mod record;
 mod service;
-mod time;
 mod update;
 
 use seawall_config::Reader;

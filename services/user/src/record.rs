@@ -2,9 +2,7 @@
 
 use seawall_pool::{Row, Value};
 use seawall_proto::seawall::user::v1::User;
-use uuid::Uuid;
-
-use crate::time::{now_us, timestamp};
+use seawall_resource::{new_id, now_us, timestamp};
 
 /// A row of `users`.
 #[derive(Debug, Clone)]
@@ -28,7 +26,7 @@ impl Record {
     pub(crate) fn new(chosen: User) -> Self {
         let now_us = now_us();
         Self {
-            user_id: Uuid::now_v7().to_string(),
+            user_id: new_id(),
             email: chosen.email,
             display_name: chosen.display_name,
             version: 1,

@@ -3,11 +3,11 @@
 use seawall_error::{Error, Violations};
 use seawall_pool::Sql;
 use seawall_proto::seawall::user::v1::{UpdateUserRequest, UpdateUserResponse, User};
+use seawall_resource::{check_id, now_us};
 
 use crate::errors::{DOMAIN, email_taken, not_found_or_stale};
-use crate::fields::{Changed, check_display_name, check_email, check_id, check_mask};
+use crate::fields::{Changed, check_display_name, check_email, check_mask};
 use crate::record::{Record, email_key, version};
-use crate::time::now_us;
 
 /// Reads, compares and changes in one statement, so that no other change comes between. NULL leaves
 /// a field as it is, and accepts any version.

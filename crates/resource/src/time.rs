@@ -1,17 +1,17 @@
-//! Points in time: microseconds since 1970 in a table, a `Timestamp` in a message.
+//! Points in time: microseconds since 1970 in a table (BIGINT), a `Timestamp` in a message.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost_types::Timestamp;
 
 /// Now, as a table has it.
-pub(crate) fn now_us() -> i64 {
+pub fn now_us() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The same point as a message has it.
-pub(crate) fn timestamp(us: i64) -> Timestamp {
+pub fn timestamp(us: i64) -> Timestamp {
     let nanos = i32::try_from(us.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
     Timestamp { seconds: us.div_euclid(1_000_000), nanos }
 }
