@@ -52,6 +52,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use seawall_deadline::Deadline;
@@ -105,6 +106,8 @@ pub(crate) struct Shared {
     checkout_timeout: Duration,
     busy_timeout: Duration,
     failure: watch::Receiver<Option<Arc<Error>>>,
+    /// How many of the connections that bb8 calls broken had only come to the end of their life.
+    expired: Arc<AtomicU64>,
     held: held::Held,
     metrics: metrics::Metrics,
     /// SQLite has one writer at a time. Waiting for it here is fair and costs nothing, where waiting
@@ -120,13 +123,15 @@ impl Sql {
         let target = config.target()?;
         let (backend, database) = (target.backend(), target.to_string());
         let (failed, failure) = watch::channel(None);
+        let manager = Manager::new(config, target, failed);
+        let expired = Arc::clone(&manager.expired);
         let pool = bb8::Pool::builder()
             .max_size(config.size_max)
             .connection_timeout(config.checkout_timeout)
             .idle_timeout(config.idle_timeout)
             .max_lifetime(config.lifetime_max)
             .queue_strategy(bb8::QueueStrategy::Lifo)
-            .build_unchecked(Manager::new(config, target, failed));
+            .build_unchecked(manager);
         let shared = Arc::new(Shared {
             pool,
             backend,
@@ -136,10 +141,12 @@ impl Sql {
             checkout_timeout: config.checkout_timeout,
             busy_timeout: config.busy_timeout,
             failure,
+            expired,
             held: held::Held::default(),
             writer: (backend == Backend::Sqlite).then(|| Semaphore::new(1)),
         });
         tokio::spawn(held::watch(Arc::downgrade(&shared), config.leak_timeout));
+        metrics::observe(&Arc::downgrade(&shared));
         let sql = Self(shared);
         migration::apply(&sql, migrations).await?;
         Ok(sql)

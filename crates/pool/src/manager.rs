@@ -1,6 +1,7 @@
 //! How bb8 makes, tests and discards connections.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -21,6 +22,8 @@ pub(crate) struct Manager {
     lifetime_max: Duration,
     /// Tells those who wait for a connection why none comes.
     failure: watch::Sender<Option<Arc<Error>>>,
+    /// bb8 takes those that we find expired for broken, and counts them so.
+    pub(crate) expired: Arc<AtomicU64>,
 }
 
 impl Manager {
@@ -31,6 +34,7 @@ impl Manager {
             busy_timeout: config.busy_timeout,
             lifetime_max: config.lifetime_max,
             failure,
+            expired: Arc::default(),
         }
     }
 
@@ -83,6 +87,11 @@ impl bb8::ManageConnection for Manager {
     }
 
     fn has_broken(&self, driver: &mut Driver) -> bool {
-        driver.is_broken() || driver.is_expired()
+        let is_broken = driver.is_broken();
+        if !is_broken && driver.is_expired() {
+            self.expired.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        is_broken
     }
 }

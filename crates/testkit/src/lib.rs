@@ -2,6 +2,7 @@
 
 mod binary;
 mod collector;
+pub mod postgres;
 mod service;
 
 pub use binary::binary;
