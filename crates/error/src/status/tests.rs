@@ -40,6 +40,21 @@ fn every_bad_field_is_named() {
 }
 
 #[test]
+fn the_worst_request_is_refused_within_8_kib_of_headers() {
+    let mut violations = Violations::default();
+    for i in 0..10_000 {
+        violations.add(format!("lines[{i}].unit_price.currency_code"), "must be three capital letters, such as EUR");
+    }
+    let status = received(violations.into_result(SHOP).unwrap_err().into());
+    assert!(status.message().ends_with("; and 9995 more"), "{}", status.message());
+    let sent = status.get_error_details().bad_request().unwrap().field_violations.len();
+    assert!((50..100).contains(&sent), "{sent}");
+    let headers = status.into_http::<()>().into_parts().0.headers;
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    assert!(bytes < 8 * 1024, "{bytes}");
+}
+
+#[test]
 fn the_cause_of_an_internal_error_is_never_sent() {
     let status = received(Error::internal("UNIQUE constraint failed: users.email").into());
     assert_eq!((status.code(), status.message()), (Code::Internal, "internal error"));

@@ -59,6 +59,19 @@ async fn every_bad_field_is_named() {
     .await;
 }
 
+/// Details travel in a header, and clients accept 16 KiB of those.
+#[tokio::test]
+async fn the_largest_refusal_still_arrives() {
+    on_each_engine(async |stack| {
+        let mut worst = request(ANN, "k1");
+        worst.lines = vec![line("", 0, money("", -1, -1)); 100];
+        let refusal = refusal(place(&stack.client, worst).await);
+        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::InvalidArgument, "BAD_REQUEST"));
+        assert_eq!(refusal.fields[..2], ["lines[0].sku", "lines[0].quantity"]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_total_that_the_contract_cannot_carry_is_refused() {
     on_each_engine(async |stack| {
