@@ -119,3 +119,73 @@ async fn logs_and_metrics_are_accepted_and_captured() {
     assert_eq!(points, ["pool.size", "pool.size"]);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn everything_is_forwarded_once_the_target_is_there_and_nobody_waits_before() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago, and that nobody listens on.
+    let target_address = tokio::net::TcpListener::bind(ANY_PORT).await.unwrap().local_addr().unwrap();
+    let receiver = Receiver::new(store(&folder, "near.db")).forward_to(&format!("http://{target_address}")).unwrap();
+    let near = Running::start(receiver, ANY_PORT).await;
+    let mut client = TraceServiceClient::connect(near.url()).await.unwrap();
+    client.export(traces("order", vec![span(1, 1, None, "while away", 1, 2)])).await.unwrap();
+    LogsServiceClient::connect(near.url()).await.unwrap().export(logs("while away")).await.unwrap();
+    MetricsServiceClient::connect(near.url()).await.unwrap().export(metrics("while.away")).await.unwrap();
+
+    let (far_store, capture) = (store(&folder, "far.db"), Capture::default());
+    let far = Running::start(Receiver::new(far_store.clone()).capture_into(capture.clone()), target_address).await;
+    client.export(traces("order", vec![span(2, 1, None, "while there", 3, 4)])).await.unwrap();
+    let within = std::time::Duration::from_secs(20);
+    let mut stats = far_store.stats();
+    tokio::time::timeout(within, stats.wait_for(|stats| stats.written == 2)).await.unwrap().unwrap();
+    tokio::time::timeout(within, capture.exports().wait_for(|exports| *exports == 2)).await.unwrap().unwrap();
+    assert_eq!(far_store.recent(9, &Filter::default()).unwrap()[1].root_name, "while away");
+    assert_eq!(capture.logs()[0].body, "while away");
+    near.stop().await;
+    far.stop().await;
+}
+
+#[tokio::test]
+async fn a_receiver_does_not_forward_to_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = tokio::net::TcpListener::bind(ANY_PORT).await.unwrap().local_addr().unwrap();
+    let receiver =
+        Receiver::new(store(&folder, "a.db")).forward_to(&format!("http://localhost:{}", free.port())).unwrap();
+    let error = receiver.bind(free).await.unwrap_err();
+    assert!(error.to_string().ends_with("it is the receiver's own address"), "{error}");
+    for wrong in ["", "127.0.0.1:4317", "https://jaeger:4317", "http:// "] {
+        assert!(Receiver::new(store(&folder, "a.db")).forward_to(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = tokio::net::TcpListener::bind(ANY_PORT).await.unwrap();
+    let error = Receiver::new(store(&folder, "a.db")).bind(taken.local_addr().unwrap()).await.unwrap_err();
+    assert!(error.is_address_in_use(), "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_connection_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(Receiver::new(store(&folder, "a.db")), ANY_PORT).await;
+    let _silent = tokio::net::TcpStream::connect(running.address).await.unwrap();
+    let mut client = TraceServiceClient::connect(running.url()).await.unwrap();
+    client.export(traces("order", vec![span(1, 1, None, "x", 1, 2)])).await.unwrap();
+    let began = std::time::Instant::now();
+    running.stop().await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_export_over_the_limit_is_refused_and_the_next_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(Receiver::new(store(&folder, "a.db")), ANY_PORT).await;
+    let mut client = TraceServiceClient::connect(running.url()).await.unwrap();
+    let large = "x".repeat(17 * 1024 * 1024);
+    let status = client.export(traces("order", vec![span(1, 1, None, &large, 1, 2)])).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::OutOfRange);
+    client.export(traces("order", vec![span(1, 1, None, "x", 1, 2)])).await.unwrap();
+    running.stop().await;
+}
