@@ -9,8 +9,7 @@
 //! `place.rs get.rs list.rs cancel.rs watch.rs` are the methods, `service.rs` joins them to the
 //! contract and `main.rs` starts the process. What they share: `idempotency.rs` (one answer for each
 //! key), `money.rs` (prices and their sum), `fields.rs` (what a field must be), `stored.rs` (rows of
-//! the tables), `errors.rs` (reasons). The tables are in
-//! `migrations/`.
+//! the tables) and `errors.rs` (reasons). The tables are in `migrations/`.
 
 mod cancel;
 mod errors;

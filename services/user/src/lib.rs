@@ -6,8 +6,8 @@
 //!
 //! # Structure
 //! `create.rs get.rs batch.rs list.rs update.rs delete.rs import.rs` are the methods, `service.rs`
-//! joins them to the contract and `main.rs` starts the process. What they share: `fields.rs` (what a field must be), `record.rs` (a row
-//! of the table), `errors.rs` (reasons). The table is in
+//! joins them to the contract and `main.rs` starts the process. What they share: `fields.rs` (what a
+//! field must be), `record.rs` (a row of the table) and `errors.rs` (reasons). The table is in
 //! `migrations/`.
 
 mod batch;

@@ -1,0 +1,16 @@
+//! The process of the __name__ service. `__name__ --help` says how it is started.
+
+use std::process::ExitCode;
+
+use seawall_server::{Identity, launch};
+
+const IDENTITY: Identity = Identity {
+    name: "__name__",
+    version: env!("CARGO_PKG_VERSION"),
+    about: env!("CARGO_PKG_DESCRIPTION"),
+    descriptors: seawall_proto::FILE_DESCRIPTOR_SET,
+};
+
+fn main() -> ExitCode {
+    launch(IDENTITY, __name__::Config::read, async |config, server| Ok(__name__::start(config, server).await?))
+}
