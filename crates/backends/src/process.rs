@@ -42,7 +42,9 @@ guard=$!
 wait "$server"
 status=$?
 kill "$guard" 2>/dev/null
-[ -z "$remove" ] || rm -rf "$remove"
+# What the server had started itself may write for a moment longer.
+tries=0
+while [ -n "$remove" ] && [ "$tries" -lt 50 ] && ! rm -rf "$remove"; do tries=$((tries + 1)); sleep 0.1; done
 exit "$status"
 "#;
 
