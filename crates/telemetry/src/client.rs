@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use tracing::{Span, field};
 
 use crate::call::{Record, RecordedBody, ResponseFuture, Side};
-use crate::context;
+use crate::context::{self, Begins};
 
 /// Gives every outgoing call a client span if it is sampled, its metrics, and the trace context in
 /// its headers.
@@ -74,7 +74,7 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let method = request.uri().path().trim_start_matches('/').into();
         let side = Side::Client { target: self.settings.target.clone() };
-        let context = context::decide(Context::current());
+        let context = context::decide(Context::current(), Begins::ByRatio);
         let record = Record::begin(side, method, context, |method| self.settings.span(method));
         let call = record.enter(|| {
             context::inject(request.headers_mut());

@@ -32,17 +32,26 @@ pub(crate) fn is_sampled() -> bool {
     Context::map_current(|cx| cx.span().span_context().is_sampled())
 }
 
+/// Whether a trace may begin with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// As often as the settings say.
+    ByRatio,
+    /// Never: the call is recorded only if its caller records it.
+    Never,
+}
+
 /// The context to serve or make a call in: that of `parent`, or the beginning of a trace.
 ///
 /// A trace that is to be recorded begins with a context that says "sampled" and has no ids, so that
 /// the first span built in it is a root. One that is not has ids all the same, for logs and for
 /// whoever is called.
-pub(crate) fn decide(parent: Context) -> Context {
+pub(crate) fn decide(parent: Context, begins: Begins) -> Context {
     if parent.span().span_context().is_valid() {
         return parent;
     }
     let ratio = f64::from_bits(SAMPLE_RATIO.load(Ordering::Relaxed));
-    let ids = if rand::random::<f64>() < ratio {
+    let ids = if begins == Begins::ByRatio && rand::random::<f64>() < ratio {
         SpanContext::new(TraceId::INVALID, SpanId::INVALID, TraceFlags::SAMPLED, false, TraceState::NONE)
     } else {
         let (trace, span) = (TraceId::from(rand::random::<u128>().max(1)), SpanId::from(rand::random::<u64>().max(1)));
@@ -109,7 +118,7 @@ mod tests {
     #[test]
     fn a_callers_decision_is_followed_and_passed_on() {
         for traceparent in [PARENT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"] {
-            let _current = decide(extract(&headers(traceparent))).attach();
+            let _current = decide(extract(&headers(traceparent)), Begins::ByRatio).attach();
             assert_eq!(is_sampled(), traceparent == PARENT);
             assert_eq!(trace_id().as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
             let mut out = HeaderMap::new();
@@ -121,7 +130,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_begins_a_new_trace() {
         for traceparent in ["", "00", "00-0-0-0", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "ff-x"] {
-            let _current = decide(extract(&headers(traceparent))).attach();
+            let _current = decide(extract(&headers(traceparent)), Begins::ByRatio).attach();
             assert!(!is_sampled(), "{traceparent:?} was sampled although the ratio is 0");
             assert_ne!(trace_id(), None, "{traceparent:?}");
         }

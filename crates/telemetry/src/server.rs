@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use tracing::{Span, field};
 
 use crate::call::{Record, RecordedBody, ResponseFuture, Side};
-use crate::context;
+use crate::context::{self, Begins};
 
 /// Gives every call its trace context, a server span if it is sampled, and its metrics; puts the
 /// trace id into every error that goes out.
@@ -63,13 +63,20 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let method = (self.method_of)(request.uri().path()).unwrap_or_else(|| "other".into());
-        let context = context::decide(context::extract(request.headers()));
+        let path = request.uri().path();
+        let method = (self.method_of)(path).unwrap_or_else(|| "other".into());
+        let context = context::decide(context::extract(request.headers()), begins(path));
         let peer = request.extensions().get::<SocketAddr>().copied();
         let record = Record::begin(Side::Server, method, context, |method| span(method, peer));
         let call = record.enter(|| self.inner.call(request));
         ResponseFuture::new(call, record)
     }
+}
+
+/// Probes come every second and tools ask for the contracts: traces of them would bury all others.
+fn begins(path: &str) -> Begins {
+    let is_infrastructure = ["/grpc.health.", "/grpc.reflection."].iter().any(|package| path.starts_with(package));
+    if is_infrastructure { Begins::Never } else { Begins::ByRatio }
 }
 
 fn span(method: &str, peer: Option<SocketAddr>) -> Span {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seawall_collector::{Bounds, Capture, Receiver, Store, Trace};
+use seawall_collector::{Bounds, Capture, Filter, Receiver, Store, Trace};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -78,6 +78,15 @@ impl Collector {
     /// If the store cannot be read.
     pub fn trace_if_any(&self, id: &str) -> Option<Trace> {
         self.store.trace(id).expect("the store can be read")
+    }
+
+    /// The names of the spans with which the latest traces began.
+    ///
+    /// # Panics
+    /// If the store cannot be read.
+    pub fn roots(&self) -> Vec<String> {
+        let recent = self.store.recent(1_000, &Filter::default()).expect("the store can be read");
+        recent.into_iter().map(|trace| trace.root_name).collect()
     }
 
     /// What was sent beside traces, once `complete` says that it is there.

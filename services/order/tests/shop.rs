@@ -11,6 +11,8 @@ use seawall_testkit::{Collector, Service, postgres};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 /// Both services, with what they keep.
@@ -76,6 +78,7 @@ async fn one_order_is_one_trace() {
     let collector = Collector::start().await;
     let shop = Shop::start(collector.endpoint()).await;
     let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    HealthClient::new(connect(&shop.order)).check(HealthCheckRequest::default()).await.unwrap();
     shop.orders.clone().place_order(traced(shop.request("k1"), id)).await.unwrap();
 
     let trace = collector
@@ -108,6 +111,7 @@ async fn one_order_is_one_trace() {
     assert!(spans.iter().any(|s| s.service == "user" && s.name == "pool checkout"), "{spans:#?}");
     assert_eq!(order_sql.attribute("db.system.name"), Some("sqlite"));
     assert!(order_sql.attribute("db.query.text").is_some_and(|text| text.contains("$1")));
+    assert!(!collector.roots().iter().any(|root| root.contains("Health")), "a probe began a trace");
 }
 
 #[tokio::test(flavor = "multi_thread")]
