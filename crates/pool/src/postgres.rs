@@ -108,8 +108,8 @@ impl Connection {
     }
 }
 
-/// Lets the server notice within seconds that the client of a long statement is gone, where it can.
-const SESSION: &str = "SELECT set_config(name, '5s', false) FROM pg_settings \
+/// Lets the server notice after a while that the client of a long statement is gone, where it can.
+const SESSION: &str = "SELECT set_config(name, '20s', false) FROM pg_settings \
     WHERE name = 'client_connection_check_interval'";
 
 /// A failure of the driver without the values that the server quotes in its details.

@@ -27,6 +27,7 @@ async fn stopped(database: &Database) -> bool {
     }
     let running = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() \
         AND state = 'active' AND query LIKE 'WITH RECURSIVE endless%'";
+    // Well before the server would notice by itself that its client is gone.
     for _ in 0..100 {
         let row = observer.query_opt(running, &[]).await.unwrap().unwrap();
         if row.get::<i64>("n").unwrap() == 0 {
