@@ -107,3 +107,61 @@ impl Watch {
         Ok(is_other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::StreamExt as _;
+    use seawall_config::Reader;
+
+    use super::*;
+    use crate::Config;
+
+    const ORDER: &str = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+
+    /// With one order, and so far from the next look at the database that no test sees it.
+    async fn orders(folder: &tempfile::TempDir) -> Orders {
+        let url = format!("sqlite://{}/order.db", folder.path().display());
+        let mut config = Config::read(&mut Reader::new("", "", [("SEAWALL_SQL_URL", url)]));
+        config.watch_poll_interval = Duration::from_secs(3_600);
+        let orders = Orders::open(&config).await.unwrap();
+        let order = Order { order_id: ORDER.into(), state: OrderState::Placed.into(), ..Default::default() };
+        let mut transaction = orders.sql.begin().await.unwrap();
+        stored::insert(&mut transaction, &order, 1).await.unwrap();
+        transaction.commit().await.unwrap();
+        orders
+    }
+
+    fn request() -> WatchOrderRequest {
+        WatchOrderRequest { order_id: ORDER.into() }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_stream_holds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let orders = orders(&folder).await;
+        let mut watched = Box::pin(watch(orders.clone(), request()).await.unwrap());
+        watched.next().await.unwrap().unwrap();
+        assert_eq!(orders.changes.0.receiver_count(), 1);
+        drop(watched);
+        assert_eq!(orders.changes.0.receiver_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_is_too_far_behind_reads_the_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let orders = orders(&folder).await;
+        let mut watched = Box::pin(watch(orders.clone(), request()).await.unwrap());
+        watched.next().await.unwrap().unwrap();
+        orders.sql.execute("UPDATE orders SET state = 2", &[]).await.unwrap();
+        // The order's own change is pushed out by those of others.
+        orders.changes.announce(ORDER);
+        for _ in 0..2 * CHANGES_MAX {
+            orders.changes.announce("another");
+        }
+        let next = tokio::time::timeout(Duration::from_secs(10), watched.next()).await.unwrap();
+        assert_eq!(next.unwrap().unwrap().order.unwrap().state(), OrderState::Cancelled);
+        assert!(watched.next().await.is_none());
+    }
+}
