@@ -23,7 +23,7 @@ use crate::{context, log, metrics};
 /// How long one export may take before the collector counts as away.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long spans wait for company. Short, so that a trace can be looked at as soon as it is made.
-const EXPORT_DELAY: Duration = Duration::from_millis(500);
+const EXPORT_DELAY: Duration = Duration::from_millis(200);
 /// Spans waiting for export. Beyond that they are dropped.
 const SPAN_QUEUE_MAX: usize = 8_192;
 
