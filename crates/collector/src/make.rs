@@ -1,4 +1,7 @@
-//! Spans as OTLP has them, in few words, for tests.
+//! Spans as OTLP has them, in few words, and the log as lines, for tests.
+
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -39,4 +42,43 @@ pub(crate) fn batch(service: &str, spans: Vec<Span>) -> Vec<ResourceSpans> {
 
 pub(crate) fn traces(service: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest { resource_spans: batch(service, spans) }
+}
+
+/// What all tests of this process log. One subscriber for all, because `tracing` remembers for each
+/// line of code whether anybody wants it, and asks only the thread that comes by first.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// From the first call on.
+    pub(crate) fn capture() -> Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        let log = LOG.get_or_init(|| {
+            let log = Self::default();
+            let writer = log.clone();
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(tracing::Level::INFO)
+                .with_writer(move || writer.clone())
+                .init();
+            log
+        });
+        log.clone()
+    }
+
+    /// The lines that have `text` in them: tests run side by side.
+    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
+        let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        all.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

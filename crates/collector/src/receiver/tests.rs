@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::make::{resource, span, traces};
+use crate::make::{Log, resource, span, traces};
 use crate::{Bounds, Capture, Filter, Reader, Receiver, Store};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -123,6 +123,7 @@ async fn logs_and_metrics_are_accepted_and_captured() {
 #[tokio::test]
 async fn everything_is_forwarded_once_the_target_is_there_and_nobody_waits_before() {
     let folder = tempfile::tempdir().unwrap();
+    let log = Log::capture();
     // A port that was free a moment ago, and that nobody listens on.
     let target_address = tokio::net::TcpListener::bind(ANY_PORT).await.unwrap().local_addr().unwrap();
     let receiver = Receiver::new(store(&folder, "near.db")).forward_to(&format!("http://{target_address}")).unwrap();
@@ -143,6 +144,10 @@ async fn everything_is_forwarded_once_the_target_is_there_and_nobody_waits_befor
     assert_eq!(capture.logs()[0].body, "while away");
     near.stop().await;
     far.stop().await;
+    let lines = log.lines(&target_address.to_string());
+    let [away, back] = lines.as_slice() else { panic!("{lines:#?}") };
+    assert!(away.contains("WARN") && away.contains("cannot be forwarded") && away.contains("refused"), "{away}");
+    assert!(back.contains("being forwarded again") && back.contains("dropped=0"), "{back}");
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! The file of traces: what is written is read, within bounds, whatever happens to the file.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::disk::{Disk, Row};
-use super::{Bounds, Reader, Store};
-use crate::make::{batch, span, string};
+use super::writer::Writer;
+use super::{Bounds, Reader, Stats, Store};
+use crate::make::{Log, batch, span, string};
 use crate::trace::{Filter, Kind, Status};
 
 fn folder() -> TempDir {
@@ -267,9 +270,13 @@ async fn a_file_that_breaks_later_is_moved_aside_and_the_batch_kept() {
     let folder = folder();
     let path = folder.path().join("traces.db");
     drop(Store::open(&path, Bounds::default()).unwrap());
-    // The tables' pages are of no type, while the first page is still good.
+    // Opening the file reads the list of traces, which is good; only inserting finds the rest broken.
+    let connection = Connection::open(&path).unwrap();
+    let query = "SELECT (rootpage - 1) * 4096 FROM sqlite_master WHERE name = 'spans'";
+    let spans_at: usize = connection.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap().try_into().unwrap();
+    drop(connection);
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes[4096..].fill(0xff);
+    bytes[spans_at..spans_at + 4096].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
     let store = Store::open(&path, Bounds::default()).unwrap();
     store.write(batch("order", vec![span(1, 1, None, "x", 1, 2)])).unwrap();
@@ -308,6 +315,28 @@ async fn a_locked_file_costs_spans_and_nothing_else() {
     store.flush().await;
     assert_eq!(all(&store)[0].root_name, "kept");
     assert_eq!(store.stats().borrow().written, 1);
+}
+
+#[test]
+fn a_bad_spell_has_two_lines_in_the_log() {
+    let folder = folder();
+    let path = folder.path().join("traces.db");
+    let log = Log::capture();
+    let stats = watch::Sender::new(Stats::default());
+    let mut writer = Writer::try_new(&path, Bounds::default(), stats, Arc::default()).unwrap();
+    let locker = Connection::open(&path).unwrap();
+    locker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for id in 1..=2 {
+        writer.write(Row::all(batch("order", vec![span(1, id, None, "lost", 1, 2)])));
+    }
+    locker.execute_batch("ROLLBACK").unwrap();
+    for id in 3..=4 {
+        writer.write(Row::all(batch("order", vec![span(1, id, None, "kept", 1, 2)])));
+    }
+    let lines = log.lines(&path.display().to_string());
+    let [begin, end] = lines.as_slice() else { panic!("{lines:#?}") };
+    assert!(begin.contains("ERROR") && begin.contains("not being kept") && begin.contains("locked"), "{begin}");
+    assert!(end.contains("being kept again") && end.contains("dropped=2"), "{end}");
 }
 
 #[tokio::test]

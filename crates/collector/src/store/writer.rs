@@ -68,7 +68,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, rows: Vec<Row>) {
+    pub(super) fn write(&mut self, rows: Vec<Row>) {
         let spans = rows.len() as u64;
         match self.insert(&rows) {
             Ok(true) => self.stats.send_modify(|stats| stats.written += spans),

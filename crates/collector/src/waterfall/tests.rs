@@ -114,7 +114,7 @@ fn parents_that_are_missing_or_in_a_circle_are_marked() {
         span(3, Some(2), "order", "its child", 15, 5),
         span(4, Some(5), "order", "egg", 30, 10),
         span(5, Some(4), "order", "hen", 40, 10),
-        span(6, Some(5), "order", "chick", 45, 10),
+        span(6, Some(5), "order", "chick", 25, 10),
         span(7, Some(7), "order", "its own parent", 60, 10),
     ];
     let expected = "\
@@ -127,7 +127,7 @@ root              order   100 µs  ━━━━━━━━━━━━━━━
 └─ its child      order  5.00 µs        ╺━━╸
 ↻ egg             order  10.0 µs               ╺━━━━╸
 └─ hen            order  10.0 µs                    ━━━━━
-   └─ chick       order  10.0 µs                      ╺━━━━╸
+   └─ chick       order  10.0 µs             ╺━━━━╸
 ↻ its own parent  order  10.0 µs                             ╺━━━━╸
 
 ┈ the parent is not here, or not yet

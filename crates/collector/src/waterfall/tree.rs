@@ -63,21 +63,26 @@ pub(super) fn order(spans: &[Span]) -> Vec<Node> {
     // the cycle, so the walk must begin in the cycle itself.
     for &index in &by_start {
         if !walk.seen[index] {
-            walk.from(in_cycle(index, &parents), Place::Cycle);
+            walk.from(in_cycle(index, &parents, spans), Place::Cycle);
         }
     }
     walk.nodes
 }
 
-/// A span of the cycle that the parents of `index` lead into, found with two pointers of which one
-/// is twice as fast (Floyd).
-fn in_cycle(index: usize, parents: &[Option<usize>]) -> usize {
+/// The earliest span of the cycle that the parents of `index` lead into. Two pointers, of which one
+/// is twice as fast, meet in it (Floyd).
+fn in_cycle(index: usize, parents: &[Option<usize>], spans: &[Span]) -> usize {
     let step = |at: usize| parents[at].unwrap_or(at);
     let (mut slow, mut fast) = (step(index), step(step(index)));
     while slow != fast {
         (slow, fast) = (step(slow), step(step(fast)));
     }
-    slow
+    let (mut earliest, mut at) = (slow, step(slow));
+    while at != slow {
+        earliest = if spans[at].start_ns < spans[earliest].start_ns { at } else { earliest };
+        at = step(at);
+    }
+    earliest
 }
 
 struct Walk {
