@@ -35,7 +35,7 @@ pub(crate) async fn run(layout: &Layout, json: bool) -> Result<ExitCode> {
         .map(|argument| if argument == "--detach" || argument == "-d" { "--detached".into() } else { argument })
         .collect();
     let mut command = Command::new(own_executable()?);
-    command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command.arg0("cargo-seawall").args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     let mut child = command.spawn().context("a detached `up` cannot be started")?;
     let mut tail = Tail::from_start(layout, LOG);
     loop {
@@ -56,7 +56,7 @@ pub(crate) async fn run(layout: &Layout, json: bool) -> Result<ExitCode> {
             if json {
                 report::json(&state.snapshot)?;
             } else {
-                report::ready(&state)?;
+                report::ready(&state, &layout.tools())?;
             }
             return Ok(ExitCode::SUCCESS);
         }

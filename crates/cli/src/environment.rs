@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use crate::workspace::Service;
 
 const PREFIX: &str = "SEAWALL_";
+/// Less than what `up` itself gives services to end, so that they end by themselves. You may set another.
+const DRAIN_TIMEOUT: (&str, &str) = ("SEAWALL_SERVER_DRAIN_TIMEOUT", "3s");
 
 /// Where a service and its surroundings are.
 #[derive(Debug)]
@@ -38,7 +40,11 @@ pub(crate) fn changes(
     around: &Surroundings<'_>,
     inherited: impl IntoIterator<Item = String>,
 ) -> Changes {
+    let inherited: Vec<String> = inherited.into_iter().collect();
     let mut set = BTreeMap::new();
+    if !inherited.iter().any(|name| name == DRAIN_TIMEOUT.0) {
+        set.insert(DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned());
+    }
     let mut hand_over = |name: &str, value: String| set.insert(format!("{PREFIX}{name}"), value);
     hand_over("SERVER_LISTEN", around.listen.to_string());
     hand_over("SERVER_METRICS_LISTEN", around.metrics_listen.to_string());
@@ -110,6 +116,7 @@ mod tests {
     #[test]
     fn a_callee_gets_its_storage_and_no_addresses() {
         let expected = [
+            ("SEAWALL_SERVER_DRAIN_TIMEOUT", "3s"),
             ("SEAWALL_SERVER_LISTEN", "127.0.0.1:1"),
             ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:2"),
             ("SEAWALL_SQL_URL", "sqlite:///x/user.db"),
@@ -125,6 +132,12 @@ mod tests {
         assert_eq!(set["SEAWALL_USER_ADDRESS"], "http://127.0.0.1:50051");
         assert_eq!(set["SEAWALL_REDIS_URL"], "redis://127.0.0.1:6379");
         assert!(!set.contains_key("SEAWALL_SQL_URL"));
+    }
+
+    #[test]
+    fn a_drain_timeout_of_yours_is_left_alone() {
+        let changes = compose(0, &["SEAWALL_SERVER_DRAIN_TIMEOUT"]);
+        assert!(!changes.set.contains_key("SEAWALL_SERVER_DRAIN_TIMEOUT") && changes.remove.is_empty());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::tools::Tools;
+
 /// The folder, which is made by [`Layout::create`] and may be deleted at any time that nothing runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -45,8 +47,8 @@ impl Layout {
     }
 
     /// Programs that tests and checks need and that are not on the machine.
-    pub(crate) fn tools(&self) -> PathBuf {
-        self.folder.join("tools")
+    pub(crate) fn tools(&self) -> Tools {
+        Tools::new(self.folder.join("tools"))
     }
 
     pub(crate) fn state(&self) -> PathBuf {

@@ -6,6 +6,8 @@
 //! (programs that tests and checks need).
 
 mod bound;
+mod checks;
+mod ci;
 mod compile;
 mod detach;
 mod docker;
@@ -13,10 +15,12 @@ mod down;
 mod environment;
 mod examples;
 mod layout;
+mod lint;
 mod lock;
 mod log_line;
 mod log_tail;
 mod logs;
+mod new;
 mod ports;
 mod ps;
 mod report;
@@ -24,8 +28,10 @@ mod signals;
 mod state;
 mod supervisor;
 mod terminal;
+mod test;
 mod tools;
 mod topology;
+mod trace;
 mod up;
 mod workspace;
 
@@ -52,6 +58,11 @@ enum Command {
     Down(down::Args),
     Ps(ps::Args),
     Logs(logs::Args),
+    Trace(trace::Args),
+    Test(test::Args),
+    Lint(lint::Args),
+    Ci(ci::Args),
+    New(new::Args),
     #[command(hide = true)]
     ExecBound(bound::Args),
 }
@@ -67,6 +78,11 @@ fn main() -> ExitCode {
         Command::Down(args) => down::run(&args),
         Command::Ps(args) => ps::run(&args),
         Command::Logs(args) => logs::run(&args),
+        Command::Trace(args) => trace::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Lint(args) => lint::run(&args),
+        Command::Ci(args) => ci::run(&args),
+        Command::New(args) => new::run(&args),
         Command::ExecBound(args) => bound::run(&args),
     };
     match result {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::state::{Snapshot, State};
 use crate::workspace::Workspace;
@@ -18,12 +18,17 @@ pub(crate) struct Args {
     /// One line of JSON
     #[arg(long)]
     json: bool,
+    /// The calls to try that `up` printed, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    examples: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let layout = Workspace::find()?.layout();
     let state = if lock::is_held(&layout.lock())? { State::read(&layout.state())? } else { None };
     match state {
+        Some(state) if args.examples => state.examples.iter().try_for_each(terminal::print)?,
+        None if args.examples => bail!("nothing runs here; start it with: cargo seawall up"),
         Some(state) if args.json => report::json(&state.snapshot)?,
         Some(state) => {
             report::services(&state.snapshot, true)?;

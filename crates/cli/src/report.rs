@@ -1,14 +1,16 @@
 //! What `up` and `ps` print of a running stack.
 
+use std::path::Path;
+
 use anstyle::Style;
 use anyhow::Result;
 
 use crate::state::{Condition, Snapshot, State};
 use crate::terminal::{self, BAD, BOLD, BUSY, DIM, GOOD, Table, WARN, styled};
-use crate::tools;
+use crate::tools::{self, Tools};
 
 /// The stack when it is ready: the services, where traces go, what to try.
-pub(crate) fn ready(state: &State) -> Result<()> {
+pub(crate) fn ready(state: &State, tools: &Tools) -> Result<()> {
     terminal::print("")?;
     services(&state.snapshot, false)?;
     terminal::print("")?;
@@ -19,13 +21,23 @@ pub(crate) fn ready(state: &State) -> Result<()> {
         for example in &state.examples {
             terminal::print(example)?;
         }
-        if tools::find("grpcurl").is_none() {
-            let install = format!("go install {}", tools::GRPCURL);
-            terminal::print(styled(DIM, format!("# grpcurl is not on PATH; get it: {install}")))?;
+        if let Some(hint) = grpcurl_hint(tools) {
+            terminal::print(styled(DIM, hint))?;
         }
         terminal::print(format!("cargo seawall trace  {}", styled(DIM, "# what these calls did, across services")))?;
     }
     terminal::print("")
+}
+
+/// How to get grpcurl, where the shell would not find it.
+fn grpcurl_hint(tools: &Tools) -> Option<String> {
+    if tools::find("grpcurl").is_some() {
+        return None;
+    }
+    Some(match tools.find("grpcurl").as_deref().and_then(Path::parent) {
+        Some(folder) => format!("# first: export PATH={}:$PATH", folder.display()),
+        None => format!("# grpcurl is not on PATH; get it with: go install {}", tools::GRPCURL),
+    })
 }
 
 /// One line for programs.

@@ -22,6 +22,8 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const HELP: Styles =
     Styles::styled().header(GOOD).usage(GOOD).literal(BUSY).placeholder(AnsiColor::Cyan.on_default()).error(BAD);
 
+const WIDTH_ELSEWHERE: usize = 120;
+
 /// The text between the codes of a style.
 pub(crate) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
@@ -40,6 +42,16 @@ pub(crate) fn warning(verb: &str, message: impl Display) {
 /// A line of a command's answer. Fails when nobody reads it any more, as in `… | head`.
 pub(crate) fn print(line: impl Display) -> Result<()> {
     Ok(writeln!(anstream::stdout().lock(), "{line}")?)
+}
+
+/// Lines of a command's answer, each with its end. Fails as [`print`] does.
+pub(crate) fn print_lines(lines: &str) -> Result<()> {
+    Ok(anstream::stdout().lock().write_all(lines.as_bytes())?)
+}
+
+/// The columns of the terminal; where there is none, as many as a log file may have.
+pub(crate) fn width() -> usize {
+    terminal_size::terminal_size().map_or(WIDTH_ELSEWHERE, |(width, _)| width.0.into())
 }
 
 /// Whether an error only says that nobody reads our answer any more.
@@ -92,7 +104,8 @@ fn line(row: &[(String, Style)], widths: &[usize]) -> String {
         let padding = if last { 0 } else { width - text.chars().count() };
         line.push_str(&format!("{gap}{style}{text}{style:#}{:padding$}", ""));
     }
-    line
+    // An empty last cell must not leave the gap before it.
+    line.trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -104,8 +117,10 @@ mod tests {
         let mut table = Table::new(&["NAME", "STATE"]);
         table.row(vec![("user".into(), Style::new()), ("serving".into(), Style::new())]);
         table.row(vec![("notifier".into(), Style::new()), ("failed".into(), Style::new())]);
+        table.row(vec![("order".into(), Style::new()), (String::new(), Style::new())]);
         let lines = table.lines();
         assert_eq!(lines[1], "user      serving");
         assert_eq!(lines[2], "notifier  failed");
+        assert_eq!(lines[3], "order");
     }
 }

@@ -1,27 +1,38 @@
 //! `cargo seawall up`: builds the services, runs them, and says how to call them.
 
+mod addresses;
+mod backing;
+mod plan;
+mod traces;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tokio::task::LocalSet;
 
-use crate::environment::{self, Surroundings};
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::log_tail::Tail;
-use crate::ports::Ports;
 use crate::signals::Signals;
-use crate::state::{Condition, Phase, ServiceState, State};
+use crate::state::{Phase, State};
 use crate::supervisor::{Board, Event, Plan, Supervisor, end_leftovers};
 use crate::workspace::{Service, Workspace};
-use crate::{compile, detach, docker, examples, log_line, report, terminal, topology};
+use crate::{compile, detach, docker, log_line, report, terminal, topology};
+use addresses::Addresses;
+use backing::{Backing, With};
+use traces::Traces;
 
 /// The last lines of the log of a service that did not start.
 const LAST_LINES: usize = 20;
+
+/// Everything has ended within this time of the wish.
+const END_TIMEOUT: Duration = Duration::from_millis(4_900);
+/// How often it is seen whether what runs beside the services is still there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Builds and runs the services, and says how to call them.
 #[derive(Debug, clap::Args)]
@@ -30,6 +41,8 @@ Examples:
   cargo seawall up                         everything, until Ctrl-C
   cargo seawall up order                   order and the services it calls
   cargo seawall up --detach                in the background; end it with: cargo seawall down
+  cargo seawall up --with postgres,jaeger  on PostgreSQL, and traces also to Jaeger
+  cargo seawall up --with postgres=postgres://me@db:5432/postgres
   cargo seawall up docker                  in containers, by docker-compose.yml
 
 Data, logs and traces lie in .seawall/ of the workspace and stay there. What you set as SEAWALL_*
@@ -38,6 +51,9 @@ pub(crate) struct Args {
     /// Only these services and what they call [default: all]; `docker` for all in containers
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
+    /// Beside the services: postgres, redis, jaeger, from this machine's programs or as NAME=URL
+    #[arg(long, value_name = "NAME[=URL],…", value_delimiter = ',')]
+    with: Vec<With>,
     /// Return when everything is ready, and leave it running
     #[arg(short, long)]
     detach: bool,
@@ -67,6 +83,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     if args.detach {
         return runtime.block_on(detach::run(&workspace.layout(), args.json));
     }
+    // What the receiver of traces and the servers beside the services have to say.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .init();
     if args.detached {
         nix::unistd::setsid()?;
     }
@@ -84,10 +108,10 @@ async fn up(args: &Args, workspace: &Workspace, services: Vec<Service>) -> Resul
             terminal::warning("Ended", format!("{left} processes that an earlier `up` left behind when it was killed"));
         }
     }
-    let addresses = Addresses::pick(&services)?;
-    let state = addresses.state(&services);
-    let board = Rc::new(Board::new(state, layout.state()));
-    let outcome = run_stack(args, workspace, &services, &addresses, &board, &mut signals).await;
+    let addresses = Addresses::pick_all(&services, &workspace.services)?;
+    let state = plan::state(&services, &addresses, backing::sql_backend(&args.with));
+    let run = Run { args, workspace, services: &services, board: Rc::new(Board::new(state, layout.state())) };
+    let outcome = run.all(addresses, &mut signals).await;
     std::fs::remove_file(layout.state())?;
     outcome
 }
@@ -99,42 +123,79 @@ fn runs_already(layout: &Layout) -> Result<anyhow::Error> {
     ))
 }
 
-async fn run_stack(
-    args: &Args,
-    workspace: &Workspace,
-    services: &[Service],
-    addresses: &Addresses,
-    board: &Rc<Board>,
-    signals: &mut Signals,
-) -> Result<ExitCode> {
-    let programs = match &args.prebuilt {
-        Some(folder) => compile::prebuilt(folder, services)?,
-        None => tokio::select! {
-            programs = compile::build(&workspace.root, services, args.release) => programs?,
+/// One run, from the build to the end.
+struct Run<'a> {
+    args: &'a Args,
+    workspace: &'a Workspace,
+    services: &'a [Service],
+    board: Rc<Board>,
+}
+
+impl Run<'_> {
+    /// Builds, starts what services need, runs them, and ends everything in the reverse order.
+    async fn all(&self, mut addresses: Addresses, signals: &mut Signals) -> Result<ExitCode> {
+        let layout = self.workspace.layout();
+        let programs = tokio::select! {
+            programs = self.programs() => programs?,
             () = signals.next() => bail!("interrupted while building"),
-        },
-    };
-    let layout = workspace.layout();
-    let mut logs: BTreeMap<String, Tail> =
-        services.iter().map(|service| (service.name.clone(), Tail::from_end(&layout, &service.name))).collect();
-    let plans = services.iter().map(|service| plan(service, workspace, addresses, &programs)).collect();
-    let mut supervisor = Supervisor::start(plans, Rc::clone(board));
-    let failure = wait_until_ready(&mut supervisor, services.len(), signals, &mut logs).await;
-    if failure.is_ok() {
-        board.update(|state| state.phase = Phase::Ready);
+        };
+        let mut backing = tokio::select! {
+            backing = Backing::start(&self.args.with, &layout, &mut addresses, self.services) => backing?,
+            () = signals.next() => bail!("interrupted while starting"),
+        };
+        let traces = Traces::start(&layout, addresses.otlp, backing.forward_url().as_deref()).await?;
+        self.board.update(|state| {
+            state.snapshot.jaeger = backing.jaeger_url();
+            state.snapshot.redis = backing.redis_url().as_deref().map(backing::without_secrets);
+        });
+        let plan = |service: &Service| {
+            let program = programs[&service.name].clone();
+            plan::plan(service, self.workspace, &addresses, &backing, program)
+        };
+        let plans = self.services.iter().map(plan).collect();
+        let (outcome, end) = self.services(plans, &mut backing, signals).await;
+        traces.stop().await;
+        backing.stop(end.saturating_duration_since(Instant::now())).await;
+        outcome?;
+        terminal::status("Stopped", "everything");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn programs(&self) -> Result<BTreeMap<String, PathBuf>> {
+        match &self.args.prebuilt {
+            Some(folder) => compile::prebuilt(folder, self.services),
+            None => compile::build(&self.workspace.root, self.services, self.args.release).await,
+        }
+    }
+
+    /// Runs the services until somebody wants to end, or one does not start. Answers also by when
+    /// everything else should have ended.
+    async fn services(&self, plans: Vec<Plan>, backing: &mut Backing, signals: &mut Signals) -> (Result<()>, Instant) {
+        let layout = self.workspace.layout();
+        let logs = self.services.iter().map(|service| (service.name.clone(), Tail::from_end(&layout, &service.name)));
+        let mut logs = logs.collect();
+        let mut supervisor = Supervisor::start(plans, Rc::clone(&self.board));
+        let outcome = wait_until_ready(&mut supervisor, self.services.len(), signals, &mut logs).await;
+        if outcome.is_ok() {
+            self.ready(&layout);
+            watch(&mut supervisor, backing, signals).await;
+            terminal::status("Stopping", "services drain; once more to end at once");
+        }
+        let end = Instant::now() + END_TIMEOUT;
+        supervisor.stop(async || signals.next().await).await;
+        (outcome, end)
+    }
+
+    fn ready(&self, layout: &Layout) {
+        self.board.update(|state| state.phase = Phase::Ready);
+        let Args { json, detached, .. } = self.args;
         // A table that nobody reads is no reason to end.
-        let _ = match (args.json, args.detached) {
-            (true, _) => board.read(|state| report::json(&state.snapshot)),
-            (false, false) => board.read(report::ready),
+        let _ = match (json, detached) {
+            (true, _) => self.board.read(|state| report::json(&state.snapshot)),
+            (false, false) => self.board.read(|state| report::ready(state, &layout.tools())),
             (false, true) => Ok(()),
         };
-        watch(&mut supervisor, signals).await;
-        terminal::status("Stopping", "services drain; once more to end at once");
     }
-    supervisor.stop(async || signals.next().await).await;
-    failure?;
-    terminal::status("Stopped", "all services");
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Fails with what to tell if a service does not start, or on Ctrl-C.
@@ -181,9 +242,16 @@ fn start_failure(name: &str, cause: &str, log: Option<&mut Tail>) -> anyhow::Err
 }
 
 /// Tells what happens until the user wants to end.
-async fn watch(supervisor: &mut Supervisor, signals: &mut Signals) {
+async fn watch(supervisor: &mut Supervisor, backing: &mut Backing, signals: &mut Signals) {
+    let mut look = tokio::time::interval(LOOK_INTERVAL);
     loop {
         tokio::select! {
+            _ = look.tick() => {
+                if let Some(name) = backing.newly_ended() {
+                    let log = format!(".seawall/logs/{name}.log says why");
+                    terminal::warning("Died", format!("{name}, which services use; {log}; start again with `cargo seawall up`"));
+                }
+            }
             () = signals.next() => return,
             event = supervisor.event() => match event {
                 Some(event) => tell(&event),
@@ -199,82 +267,12 @@ fn tell(event: &Event) {
             terminal::status("Serving", format!("{name} after {:.1} s", after.as_secs_f64()));
         }
         Event::Serving { name, pid, again: true, .. } => {
-            terminal::status("Serving", format!("{name} again, pid {pid}"))
+            terminal::status("Serving", format!("{name} again, pid {pid}"));
         }
         Event::StartFailed { name, cause } => terminal::warning("Failed", format!("{name}: {cause}")),
         Event::Died { name, cause, restart_in } => {
             let again = format!("starting it again in {:.1} s", restart_in.as_secs_f64());
             terminal::warning("Died", format!("{name}: {cause}; {again} (cargo seawall logs {name})"));
         }
-    }
-}
-
-/// Where everything listens; the same over all restarts of a service.
-struct Addresses {
-    grpc: BTreeMap<String, SocketAddr>,
-    metrics: BTreeMap<String, SocketAddr>,
-}
-
-impl Addresses {
-    fn pick(services: &[Service]) -> Result<Self> {
-        let preferred = services.iter().flat_map(|service| [service.metadata.port, service.metadata.metrics_port]);
-        let mut ports = Ports::new(preferred);
-        let mut pick = |what: String, preferred: u16| -> Result<SocketAddr> {
-            let address = ports.pick(preferred)?;
-            if address.port() != preferred {
-                terminal::warning("Port", format!("{preferred} of {what} is taken; using {}", address.port()));
-            }
-            Ok(address)
-        };
-        let (mut grpc, mut metrics) = (BTreeMap::new(), BTreeMap::new());
-        for Service { name, metadata, .. } in services {
-            grpc.insert(name.clone(), pick(name.clone(), metadata.port)?);
-            metrics.insert(name.clone(), pick(format!("{name}'s metrics"), metadata.metrics_port)?);
-        }
-        Ok(Self { grpc, metrics })
-    }
-
-    fn state(&self, services: &[Service]) -> State {
-        let service = |Service { name, metadata, .. }: &Service| ServiceState {
-            name: name.clone(),
-            address: self.grpc[name].to_string(),
-            metrics: self.metrics[name].to_string(),
-            state: Condition::Starting,
-            pid: None,
-            backend: metadata.sql.then(|| "sqlite".to_owned()),
-        };
-        let mut snapshot = crate::state::Snapshot::default();
-        snapshot.services = services.iter().map(service).collect();
-        State {
-            pid: std::process::id(),
-            phase: Phase::Starting,
-            snapshot,
-            processes: Vec::new(),
-            examples: examples::lines(services, &self.grpc),
-        }
-    }
-}
-
-fn plan(service: &Service, workspace: &Workspace, addresses: &Addresses, programs: &BTreeMap<String, PathBuf>) -> Plan {
-    let layout = workspace.layout();
-    let name = &service.name;
-    let around = Surroundings {
-        listen: addresses.grpc[name],
-        metrics_listen: addresses.metrics[name],
-        addresses: &addresses.grpc,
-        known: &workspace.services,
-        otlp: None,
-        sql_url: Some(format!("sqlite://{}", layout.data().join(format!("{name}.db")).display())),
-        redis_url: None,
-    };
-    let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    Plan {
-        name: name.clone(),
-        program: programs[name].clone(),
-        address: addresses.grpc[name],
-        environment: environment::changes(service, &around, inherited),
-        calls: service.metadata.calls.clone(),
-        log: layout.log(name),
-        old_log: layout.old_log(name),
     }
 }

@@ -1,0 +1,65 @@
+//! `cargo seawall lint`: everything that is checked without running it.
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::checks::{self, Check};
+use crate::compile::cargo;
+use crate::terminal;
+use crate::tools::is_ci;
+use crate::workspace::Workspace;
+
+/// Checks formatting, code and contracts: cargo fmt, clippy, buf lint.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    checks::report(&checks(&workspace))
+}
+
+/// Runs all checks, whatever comes of them.
+pub(crate) fn checks(workspace: &Workspace) -> Vec<Check> {
+    let root = &workspace.root;
+    vec![
+        checks::run("cargo fmt", || cargo_ok(root, &["fmt", "--all", "--check"], "format it with: cargo fmt --all")),
+        checks::run("cargo clippy", || {
+            let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+            cargo_ok(root, &arguments, "its findings are above")
+        }),
+        buf_lint(workspace),
+    ]
+}
+
+fn buf_lint(workspace: &Workspace) -> Check {
+    let buf = match workspace.layout().tools().buf() {
+        Ok(buf) => buf,
+        Err(error) if is_ci() => return checks::run("buf lint", || Err(error.context("buf is needed"))),
+        Err(error) => {
+            let cause = format!("buf cannot be had: {error:#}");
+            return Check::skipped("buf lint", cause);
+        }
+    };
+    checks::run("buf lint", || {
+        let mut command = Command::new(buf);
+        command.arg("lint").current_dir(workspace.root.join("proto"));
+        succeed(&mut command, "its findings are above")
+    })
+}
+
+fn cargo_ok(root: &Path, arguments: &[&str], advice: &str) -> Result<()> {
+    terminal::status("Checking", format!("cargo {}", arguments.join(" ")));
+    succeed(Command::new(cargo()).current_dir(root).args(arguments), advice)
+}
+
+/// Runs the program where the user sees it; it must succeed.
+pub(crate) fn succeed(command: &mut Command, advice: &str) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("{name} cannot be run"))?;
+    if !status.success() {
+        bail!("{advice}");
+    }
+    Ok(())
+}

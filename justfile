@@ -1,0 +1,45 @@
+# Short forms of `cargo seawall`; nothing works only through `just`.
+
+# Lists these recipes
+default:
+    @just --list
+
+# Builds and runs all services; `just up docker` runs them in containers
+up *args:
+    cargo seawall up {{ args }}
+
+# Ends what `up` started
+down:
+    cargo seawall down
+
+# Shows what runs
+ps *args:
+    cargo seawall ps {{ args }}
+
+# Shows what the services log; `just logs -f order`
+logs *args:
+    cargo seawall logs {{ args }}
+
+# Lists the last traces, or shows one: `just trace last`
+trace *args:
+    cargo seawall trace {{ args }}
+
+# Runs all tests, with what they need
+test *args:
+    cargo seawall test {{ args }}
+
+# Checks formatting, code and contracts
+lint:
+    cargo seawall lint
+
+# Checks everything
+ci:
+    cargo seawall ci
+
+# Adds a service: `just new billing`
+new name:
+    cargo seawall new {{ name }}
+
+# Makes the calls that `up` prints
+call:
+    cargo seawall ps --examples | PATH="$PWD/.seawall/tools/bin:$PATH" bash -x
