@@ -35,7 +35,9 @@ const CONNECTION_STREAMS_MAX: u32 = 16;
 /// How long a sender may take to send an export in full.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connections may take to end after the shutdown has begun. A silent one never ends.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the disk may then take for what has been received: longer than it waits for a lock.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Receives traces, logs and metrics. Traces are kept in a [`Store`]; logs and metrics are accepted
 /// and let go, unless they are forwarded or captured.
@@ -128,13 +130,14 @@ impl Bound {
         self.address
     }
 
-    /// Receives until `shutdown` is ready, and then ends within two seconds. Dropping the future
-    /// ends it at once.
+    /// Receives until `shutdown` is ready, and then ends within two seconds, when what was received is
+    /// on disk. Dropping the future ends it at once.
     ///
     /// # Errors
     /// When the socket fails.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), tonic::transport::Error> {
         let receiver = self.receiver;
+        let store = receiver.store.clone();
         // Aborts the task when this future is dropped.
         let forwarding = receiver.forward.as_ref().map(Forward::start);
         let (drain, draining) = tokio::sync::oneshot::channel::<()>();
@@ -157,8 +160,14 @@ impl Bound {
         // The server is still there to hear it: it is polled below.
         let _ = drain.send(());
         let served = tokio::time::timeout(DRAIN_TIMEOUT, server).await.unwrap_or(Ok(()));
-        if let Some(forwarding) = forwarding {
-            forwarding.finish().await;
+        let flushed = tokio::time::timeout(FLUSH_TIMEOUT, store.flush());
+        let forwarded = async {
+            if let Some(forwarding) = forwarding {
+                forwarding.finish().await;
+            }
+        };
+        if tokio::join!(flushed, forwarded).0.is_err() {
+            tracing::warn!(path = %store.path().display(), "the disk does not keep up; the last spans may be lost");
         }
         served
     }
