@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::{Authority, Scheme};
 use seawall_config::{Section, Setting};
 
 /// How a peer is reached.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it is, such as `http://127.0.0.1:50051`.
-    pub address: Uri,
+    /// Where it is, such as `127.0.0.1:50051`.
+    pub authority: Authority,
     /// The deadline of a call that neither the caller nor the call being served gives one.
     pub timeout: Duration,
     /// How much less than what is left the peer is told, so that its answer arrives in time.
@@ -23,13 +24,14 @@ pub struct Config {
 }
 
 /// An address as a setting.
-struct Address(Uri);
+struct Address(Authority);
 
 impl Setting for Address {
     const KIND: &'static str = "a URL such as http://127.0.0.1:50051";
     fn parse(text: &str) -> Option<Self> {
-        let uri: Uri = text.trim().parse().ok()?;
-        (uri.scheme_str() == Some("http") && uri.host().is_some()).then_some(Self(uri))
+        let uri = text.trim().parse::<Uri>().ok()?.into_parts();
+        let has_path = uri.path_and_query.is_some_and(|path| path != "/");
+        uri.authority.filter(|_| uri.scheme == Some(Scheme::HTTP) && !has_path).map(Self)
     }
 }
 
@@ -47,7 +49,7 @@ impl Config {
             timeout("keepalive_timeout", "10s", "how long the answer to a probe may take"),
         );
         Self {
-            address: section.get::<Address>("address", default_address, "where the service is").0,
+            authority: section.get::<Address>("address", default_address, "where the service is").0,
             timeout: call,
             deadline_margin: section.get(
                 "deadline_margin",

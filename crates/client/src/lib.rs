@@ -16,24 +16,22 @@
 //! ```
 //!
 //! # Structure
-//! `lib.rs` composes the stack; `config.rs` are the settings.
+//! `lib.rs` composes the stack; `connection.rs` is what it stands on; `config.rs` are the settings.
 
 mod config;
+mod connection;
 
-use std::error::Error as StdError;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use seawall_deadline::{BoundedBody, Forward, ForwardLayer};
-use seawall_error::Error;
 use seawall_telemetry::{Client, ClientLayer, RecordedBody, ResponseFuture};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::{self, Endpoint};
-use tower::util::{MapResult, Oneshot};
-use tower::{Service, ServiceBuilder, ServiceExt as _};
+use tower::{Service, ServiceBuilder};
 
 pub use config::Config;
+use connection::{Connection, ConnectionFuture, ResponseBody};
 
 /// A peer. Connects when it is first called, and again when the connection is lost. Clones share the
 /// connection.
@@ -47,10 +45,10 @@ pub struct Channel {
 impl Channel {
     /// A channel to `peer`, the name that spans, metrics and errors use. Needs a tokio runtime.
     pub fn new(peer: &'static str, config: &Config) -> Self {
-        let address = &config.address;
+        let address = &config.authority;
         let stack = ServiceBuilder::new()
             // Outermost, so that a call that finds no time left is recorded as well.
-            .layer(ClientLayer::new(peer, address.host().unwrap_or_default(), address.port_u16().unwrap_or(80)))
+            .layer(ClientLayer::new(peer, address.host(), address.port_u16().unwrap_or(80)))
             // Around the connection, so that waiting for one counts as well.
             .layer(ForwardLayer::new(config.timeout, config.deadline_margin))
             .service(Connection::new(config));
@@ -59,60 +57,15 @@ impl Channel {
 }
 
 impl Service<Request<Body>> for Channel {
-    type Response = Response<RecordedBody<BoundedBody<Body>>>;
-    type Error = transport::Error;
+    type Response = Response<RecordedBody<BoundedBody<ResponseBody>>>;
+    type Error = Status;
     type Future = ResponseFuture<seawall_deadline::ResponseFuture<ConnectionFuture>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         self.stack.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.stack.call(request)
     }
-}
-
-/// tonic's channel, always ready: a call waits for its turn inside of its own deadline.
-#[derive(Debug, Clone)]
-struct Connection(MapResult<transport::Channel, fn(Answer) -> Answer>);
-
-type Answer = Result<Response<Body>, transport::Error>;
-type ConnectionFuture = Oneshot<MapResult<transport::Channel, fn(Answer) -> Answer>, Request<Body>>;
-
-impl Connection {
-    fn new(config: &Config) -> Self {
-        let endpoint = Endpoint::from(config.address.clone())
-            .connect_timeout(config.connect_timeout)
-            .http2_keep_alive_interval(config.keepalive_interval)
-            .keep_alive_timeout(config.keepalive_timeout)
-            .tcp_nodelay(true);
-        Self(MapResult::new(endpoint.connect_lazy(), late_is_not_cancelled))
-    }
-}
-
-impl Service<Request<Body>> for Connection {
-    type Response = Response<Body>;
-    type Error = transport::Error;
-    type Future = ConnectionFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.0.clone().oneshot(request)
-    }
-}
-
-/// tonic's channel reads the time that the peer is told, ends the call when it has passed, and calls
-/// that `CANCELLED`. It is sooner than the deadline here by the margin, so this is what callers see.
-fn late_is_not_cancelled(answer: Answer) -> Answer {
-    match answer {
-        Err(error) if is_late(&error) => Ok(Status::from(Error::deadline_exceeded()).into_http()),
-        answer => answer,
-    }
-}
-
-fn is_late(error: &(dyn StdError + 'static)) -> bool {
-    error.is::<tonic::TimeoutExpired>() || error.source().is_some_and(is_late)
 }

@@ -19,7 +19,7 @@ impl Mistake {
         let nearest = known.map(|candidate| (distance(name, candidate), candidate)).min();
         let hint = match nearest {
             Some((edits, candidate)) if edits <= 3 => format!("; did you mean {candidate}?"),
-            _ => "; --help lists the known ones".to_owned(),
+            _ => "; --settings lists the known ones".to_owned(),
         };
         Self(format!("{name} (in {origin}): unknown{hint}"))
     }

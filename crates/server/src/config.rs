@@ -1,6 +1,6 @@
 //! The settings.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use seawall_config::Section;
@@ -25,14 +25,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the section.
-    pub fn read(section: &mut Section<'_>) -> Self {
+    /// Reads the section. By default it listens on these ports of the loopback interface.
+    pub fn read(section: &mut Section<'_>, port: u16, metrics_port: u16) -> Self {
+        let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
         let positive = |timeout: &Duration| !timeout.is_zero();
         Self {
-            listen: section.get("listen", "127.0.0.1:50051", "where gRPC is served; port 0 takes a free one"),
+            listen: section.get("listen", &on_loopback(port), "where gRPC is served; port 0 takes a free one"),
             metrics_listen: section.get(
                 "metrics_listen",
-                "127.0.0.1:9464",
+                &on_loopback(metrics_port),
                 "where /metrics, /livez and /readyz are served; port 0 takes a free one",
             ),
             drain_timeout: section.get("drain_timeout", "10s", "how long calls in flight may take to end at shutdown"),

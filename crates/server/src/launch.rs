@@ -19,6 +19,10 @@ pub struct Identity {
     pub name: &'static str,
     /// Usually `env!("CARGO_PKG_VERSION")`.
     pub version: &'static str,
+    /// Where it serves gRPC unless its settings say otherwise.
+    pub port: u16,
+    /// Where it serves `/metrics` unless its settings say otherwise.
+    pub metrics_port: u16,
     /// One line on what it is for.
     pub about: &'static str,
     /// The contracts it serves, as an encoded `google.protobuf.FileDescriptorSet`.
@@ -99,7 +103,7 @@ impl<C> Settings<C> {
             args.get_one::<PathBuf>("config").cloned().or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
         let mut reader = Reader::from_environment(file.as_deref());
         let settings = Self {
-            server: Config::read(&mut reader.section("server")),
+            server: Config::read(&mut reader.section("server"), identity.port, identity.metrics_port),
             telemetry: seawall_telemetry::Config::read(&mut reader.section("telemetry")),
             service: read(&mut reader),
         };

@@ -83,6 +83,16 @@ fn compose_gives_each_service_the_ports_and_peers_that_its_manifest_names() {
 }
 
 #[test]
+fn a_service_started_by_hand_takes_the_ports_that_its_manifest_names() {
+    for service in services() {
+        let about = service.service().unwrap();
+        for (key, listen) in [("port", "listen"), ("metrics_port", "metrics_listen")] {
+            assert_eq!(setting(&service.name, listen), format!("127.0.0.1:{}", about[key].as_integer().unwrap()));
+        }
+    }
+}
+
+#[test]
 fn every_service_has_a_database_of_its_own() {
     let compose = compose();
     let postgres = &compose["services"]["postgres"]["environment"];

@@ -7,6 +7,8 @@ use seawall_server::{Identity, launch};
 const IDENTITY: Identity = Identity {
     name: "order",
     version: env!("CARGO_PKG_VERSION"),
+    port: 50052,
+    metrics_port: 9465,
     about: env!("CARGO_PKG_DESCRIPTION"),
     descriptors: seawall_proto::FILE_DESCRIPTOR_SET,
 };

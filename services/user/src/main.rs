@@ -7,6 +7,8 @@ use seawall_server::{Identity, launch};
 const IDENTITY: Identity = Identity {
     name: "user",
     version: env!("CARGO_PKG_VERSION"),
+    port: 50051,
+    metrics_port: 9464,
     about: env!("CARGO_PKG_DESCRIPTION"),
     descriptors: seawall_proto::FILE_DESCRIPTOR_SET,
 };

@@ -85,7 +85,7 @@ async fn start_orders(url: &str, users_address: &str, watch_poll_interval: &str,
 fn server_config() -> seawall_server::Config {
     let variables = [("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"), ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")];
     let mut reader = Reader::new("", "", variables);
-    let config = seawall_server::Config::read(&mut reader.section("server"));
+    let config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
     reader.finish().unwrap();
     config
 }

@@ -7,6 +7,8 @@ use seawall_server::{Identity, launch};
 const IDENTITY: Identity = Identity {
     name: "__name__",
     version: env!("CARGO_PKG_VERSION"),
+    port: __port__,
+    metrics_port: __metrics_port__,
     about: env!("CARGO_PKG_DESCRIPTION"),
     descriptors: seawall_proto::FILE_DESCRIPTOR_SET,
 };

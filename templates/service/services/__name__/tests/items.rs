@@ -28,13 +28,8 @@ async fn on_each_engine(test: impl AsyncFn(Client)) {
 
 /// The service as its process starts it, with the same settings by the same names.
 async fn start(url: &str, shutdown: &Shutdown) -> Client {
-    let variables = [
-        ("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"),
-        ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0"),
-        ("SEAWALL_SQL_URL", url),
-    ];
-    let mut reader = Reader::new("", "", variables);
-    let server = Server::new(seawall_server::Config::read(&mut reader.section("server")), FILE_DESCRIPTOR_SET);
+    let mut reader = Reader::new("", "", [("SEAWALL_SQL_URL", url)]);
+    let server = Server::new(seawall_server::Config::read(&mut reader.section("server"), 0, 0), FILE_DESCRIPTOR_SET);
     let config = __name__::Config::read(&mut reader);
     reader.finish().unwrap();
 
