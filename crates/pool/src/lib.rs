@@ -276,11 +276,10 @@ impl Shared {
         if self.pool.state().connections > 0 {
             return Error::exhausted(self.size_max, self.checkout_timeout);
         }
+        let error = Error::unreachable(&self.database);
         match failure.borrow().clone() {
-            Some(cause) => {
-                Error::new(error::Kind::Unreachable, "there is no connection to the database").with_source(cause)
-            }
-            None => Error::unreachable(&self.database),
+            Some(cause) => error.with_source(cause),
+            None => error,
         }
     }
 

@@ -39,7 +39,8 @@ impl Manager {
     }
 
     async fn open(&self) -> Result<Engine, Error> {
-        let failed = || Error::unreachable(&self.target.to_string());
+        // Which database it is, the pool says.
+        let failed = || Error::new(Kind::Unreachable, "connecting failed");
         match &self.target {
             Target::Sqlite(path) => sqlite::Connection::open(path, self.busy_timeout)
                 .await

@@ -173,10 +173,10 @@ async fn metrics_count_connections_by_state() {
 #[tokio::test]
 async fn an_unreachable_database_is_named_at_once_without_its_password() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let config = Config::new(format!("postgres://ann:topsecret@127.0.0.1:{port}/shop"));
-    let begun = Instant::now();
+    // Whoever waited for the checkout to time out would wait for ever.
+    let config = Config::new(format!("postgres://ann:topsecret@127.0.0.1:{port}/shop"))
+        .with_checkout_timeout(Duration::from_secs(365 * 24 * 3600));
     let error = Sql::open(&config, MIGRATIONS).await.unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let expected = format!(
         "cannot connect to the database postgres://127.0.0.1:{port}/shop: is it running, and is sql.url right?"
     );

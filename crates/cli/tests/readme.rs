@@ -1,0 +1,147 @@
+//! What the README says to run, run: in a copy of the workspace, in the order in which it stands there.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The lines of the README's `sh` blocks, block by block.
+fn blocks() -> Vec<Vec<String>> {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks = readme.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
+    blocks.map(|block| block.lines().map(str::to_owned).collect()).collect()
+}
+
+/// A copy of what git knows of the workspace, and of what it does not ignore.
+struct Copy {
+    folder: TempDir,
+    up: Option<Child>,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = "git ls-files -z --cached --others --exclude-standard \
+                    | while IFS= read -r -d '' file; do [ -e \"$file\" ] && printf '%s\\0' \"$file\"; done \
+                    | tar --create --null --files-from - | tar --extract --directory \"$1\"";
+        let done = Command::new("bash").args(["-c", copy, "copy"]).arg(folder.path()).current_dir(root()).status();
+        assert!(done.unwrap().success(), "the workspace cannot be copied");
+        Self { folder, up: None }
+    }
+
+    /// Runs lines in one shell and returns what they print.
+    fn run(&self, lines: &[String]) -> String {
+        let script = lines.join("\n");
+        let done = self.command("bash").args(["-euo", "pipefail", "-c", &script]).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{script}\n--- stdout ---\n{out}\n--- stderr ---\n{err}");
+        out.into_owned()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        // The same dependencies are not built twice: only what lies in the copy is.
+        let target = Path::new(env!("CARGO_BIN_EXE_cargo-seawall")).ancestors().nth(2).unwrap();
+        command.current_dir(self.folder.path()).env("CARGO_TARGET_DIR", target).stdin(Stdio::null());
+        command
+    }
+
+    /// `cargo seawall up`, until it has printed what to call.
+    fn up(&mut self) {
+        let mut up = self.command("cargo").args(["seawall", "up"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let is_up = lines.by_ref().any(|line| line.contains("cargo seawall trace"));
+        // Goes on reading, so that `up` never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.up = Some(up);
+        assert!(is_up, "up ended without saying what to call");
+    }
+
+    /// Ctrl-C.
+    fn interrupt(&mut self) {
+        let mut up = self.up.take().unwrap();
+        kill(Pid::from_raw(i32::try_from(up.id()).unwrap()), Signal::SIGINT).unwrap();
+        assert!(up.wait().unwrap().success());
+    }
+
+    /// The addresses of the README, and those that `up` has really taken: another stack may run here.
+    fn addresses(&self) -> BTreeMap<&'static str, String> {
+        let ps: Value = serde_json::from_str(&self.run(&["cargo seawall ps --json".to_owned()])).unwrap();
+        let services = ps["services"].as_array().unwrap();
+        let of = |name: &str, key: &str| {
+            let service = services.iter().find(|service| service["name"] == name).unwrap();
+            service[key].as_str().unwrap().to_owned()
+        };
+        BTreeMap::from([
+            ("127.0.0.1:50051", of("user", "address")),
+            ("127.0.0.1:50052", of("order", "address")),
+            ("127.0.0.1:9465", of("order", "metrics")),
+        ])
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if let Some(up) = &mut self.up {
+            let _ = up.kill();
+            let _ = up.wait();
+        }
+        let _ = self.command("cargo").args(["seawall", "down"]).output();
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_does_what_it_says() {
+    if std::env::var("TEST_SKIP_GRPCURL").is_ok_and(|skip| skip == "1") {
+        println!("skipped: grpcurl is to be left out");
+        return;
+    }
+    let found = Command::new("grpcurl").arg("-version").output();
+    assert!(found.is_ok(), "grpcurl is not on PATH; `cargo seawall test` gets it and sets PATH");
+    let mut copy = Copy::new();
+    let blocks = blocks();
+    let [up, calls, looks, trace, test, new] = &blocks[..] else { panic!("the README has {} blocks", blocks.len()) };
+
+    assert_eq!(up, &["cargo seawall up"]);
+    copy.up();
+    let addresses = copy.addresses();
+    let here = |block: &[String]| -> Vec<String> {
+        block
+            .iter()
+            .map(|line| addresses.iter().fold(line.clone(), |line, (from, to)| line.replace(from, to)))
+            .collect()
+    };
+    let placed = copy.run(&here(calls));
+    assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
+    let looked = copy.run(&here(looks));
+    for expected in ["seawall.order.v1.OrderService", "rpc PlaceOrder", "grpc_server_call_started_total"] {
+        assert!(looked.contains(expected), "{expected} is not in:\n{looked}");
+    }
+    // A person is slower than the export of spans; this is not, so it looks more than once.
+    let complete = |traced: &String| {
+        ["PlaceOrder", "order, user", "pool checkout", "COMMIT"].iter().all(|expected| traced.contains(expected))
+    };
+    let traced = (0..50).map(|_| copy.run(trace)).find(complete);
+    assert!(traced.is_some(), "the trace is not complete:\n{}", copy.run(trace));
+    let again = &here(calls)[1..];
+    assert!(placed.ends_with(&copy.run(again)), "the same key got another answer than\n{placed}");
+    copy.interrupt();
+
+    // This is what is running now.
+    assert_eq!(test, &["cargo seawall test"]);
+
+    let running = copy.run(new);
+    assert!(running.contains("billing") && running.contains("serving"), "{running}");
+    copy.run(&["cargo clippy --quiet --package billing --all-targets -- --deny warnings".to_owned()]);
+    let tested = copy.run(&["cargo test --quiet --package billing".to_owned()]);
+    assert!(tested.contains("3 passed"), "{tested}");
+}
