@@ -43,3 +43,7 @@ new name:
 # Makes the calls that `up` prints
 call:
     cargo seawall ps --examples | PATH="$PWD/.seawall/tools/bin:$PATH" bash -x
+
+# Sees one trace through a real Jaeger (2.x, on the PATH)
+jaeger-check:
+    cargo test --package order --test jaeger -- --nocapture

@@ -10,8 +10,12 @@ use tokio::net::TcpStream;
 use crate::process::{Process, Spec};
 use crate::{NotFound, Options, StartError, find};
 
-const INSTALL: &str = "get version 2 from https://www.jaegertracing.io/download/ and put `jaeger` on the PATH, \
-    or run it by `docker run -p 16686:16686 -p 4317:4317 jaegertracing/jaeger`";
+/// Plain `go install` refuses Jaeger, because its go.mod replaces modules; as a tool it builds, without
+/// the pages of its user interface.
+const INSTALL: &str = "get version 2 from https://www.jaegertracing.io/download/ and put `jaeger` on the PATH; \
+    or build it with Go, in an empty folder (10 minutes): `go mod init tools && \
+    go get -tool github.com/jaegertracing/jaeger/cmd/jaeger@v1.76.0 && go build -o jaeger github.com/jaegertracing/jaeger/cmd/jaeger`; \
+    or run it by `docker run -p 16686:16686 -p 4317:4317 jaegertracing/jaeger:2.13.0`";
 
 /// The program of Jaeger.
 #[derive(Debug, Clone)]

@@ -8,6 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::binary;
 
 /// How long a service may take to say that it listens.
@@ -74,6 +77,16 @@ impl Service {
     /// If it cannot be killed.
     pub fn kill(&mut self) {
         self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Asks it to end by SIGTERM, and waits until it has.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    pub fn terminate(mut self) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a child can be signalled");
         self.child.wait().expect("a child can be waited for");
     }
 
