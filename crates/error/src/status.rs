@@ -63,13 +63,16 @@ fn log(error: &Error) {
     }
 }
 
-/// The error and its causes, outermost first.
+/// The error and its causes, outermost first, each said once.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         next = cause.source();
     }
     text

@@ -87,8 +87,15 @@ impl Record {
                 span.record("error.type", code_name(code));
             }
         }
-        let _current = self.context.clone().attach();
-        tracing::debug!(method = &*self.method, code = code_name(code), elapsed_us = elapsed.as_micros(), "call ended");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let _current = self.context.clone().attach();
+            tracing::debug!(
+                method = &*self.method,
+                code = code_name(code),
+                elapsed_us = elapsed.as_micros(),
+                "call ended"
+            );
+        }
     }
 
     /// A server is at fault for some codes only (OpenTelemetry's conventions for gRPC).
