@@ -1,7 +1,8 @@
 //! A service for the tests of the supervisor: it says SERVING and does nothing else.
 //!
 //! It is named by its file. `FAKE_FAIL=name` lets it fail at its start, `FAKE_STUBBORN=name` lets it
-//! ignore SIGTERM, `FAKE_JOURNAL=file` lets it write there that it starts and ends.
+//! ignore SIGTERM, `FAKE_JOURNAL=file` lets it write there that it starts and ends,
+//! `FAKE_ENVIRONMENT=file` what it was handed.
 
 use std::future::pending;
 use std::io::Write;
@@ -27,7 +28,11 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let address: SocketAddr = std::env::var("SEAWALL_SERVER_LISTEN")?.parse()?;
     let listener = tokio::net::TcpListener::bind(address).await?;
     log(&name, &format!("serving on {address}"));
-    journal(&format!("{name} starts\n"))?;
+    let handed = std::env::vars().filter(|(variable, _)| variable.starts_with("SEAWALL_"));
+    for (variable, value) in handed {
+        append("FAKE_ENVIRONMENT", &format!("{name} {variable}={value}\n"))?;
+    }
+    append("FAKE_JOURNAL", &format!("{name} starts\n"))?;
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let stubborn = is_chosen("FAKE_STUBBORN");
@@ -42,12 +47,13 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         served = tonic::transport::Server::builder().add_service(health).serve_with_incoming(TcpListenerStream::new(listener)) => served?,
         () = ended => {}
     }
-    journal(&format!("{name} ends\n"))?;
+    append("FAKE_JOURNAL", &format!("{name} ends\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn journal(line: &str) -> std::io::Result<()> {
-    let Some(path) = std::env::var_os("FAKE_JOURNAL") else { return Ok(()) };
+/// Adds a line to the file that a variable names.
+fn append(variable: &str, line: &str) -> std::io::Result<()> {
+    let Some(path) = std::env::var_os(variable) else { return Ok(()) };
     std::fs::File::options().create(true).append(true).open(path)?.write_all(line.as_bytes())
 }
 

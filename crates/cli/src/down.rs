@@ -38,7 +38,10 @@ async fn down(layout: &Layout) -> Result<()> {
         };
         match left {
             0 => terminal::print("Nothing runs here.")?,
-            count => terminal::print(format!("Ended {count} processes that an `up` left behind when it was killed."))?,
+            count => terminal::print(format!(
+                "Ended {} that an `up` left behind when it was killed.",
+                terminal::count(count, "process", "processes")
+            ))?,
         }
         return Ok(());
     }
@@ -52,9 +55,6 @@ async fn down(layout: &Layout) -> Result<()> {
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    terminal::print(format!(
-        "Ended {} services in {:.1} s.",
-        state.snapshot.services.len(),
-        began.elapsed().as_secs_f64()
-    ))
+    let services = terminal::count(state.snapshot.services.len(), "service", "services");
+    terminal::print(format!("Ended {services} in {:.1} s.", began.elapsed().as_secs_f64()))
 }

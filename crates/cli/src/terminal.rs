@@ -22,11 +22,18 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const HELP: Styles =
     Styles::styled().header(GOOD).usage(GOOD).literal(BUSY).placeholder(AnsiColor::Cyan.on_default()).error(BAD);
 
+/// Columns between two cells.
+const GAP: usize = 2;
 const WIDTH_ELSEWHERE: usize = 120;
 
 /// The text between the codes of a style.
 pub(crate) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// Such as `1 service` or `2 services`.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A line of progress, such as `     Serving user on 127.0.0.1:50051`.
@@ -98,14 +105,17 @@ impl Table {
 
 fn line(row: &[(String, Style)], widths: &[usize]) -> String {
     let mut line = String::new();
-    for (column, ((text, style), width)) in row.iter().zip(widths).enumerate() {
-        let gap = if column == 0 { "" } else { "  " };
-        let last = column + 1 == row.len();
-        let padding = if last { 0 } else { width - text.chars().count() };
-        line.push_str(&format!("{gap}{style}{text}{style:#}{:padding$}", ""));
+    // The gap before a cell that is written; empty cells at the end leave none.
+    let mut gap = 0;
+    for ((text, style), width) in row.iter().zip(widths) {
+        let columns = text.chars().count();
+        if columns > 0 {
+            line.push_str(&format!("{:gap$}{style}{text}{style:#}", ""));
+            gap = 0;
+        }
+        gap += width - columns + GAP;
     }
-    // An empty last cell must not leave the gap before it.
-    line.trim_end().to_owned()
+    line
 }
 
 #[cfg(test)]

@@ -105,7 +105,8 @@ async fn up(args: &Args, workspace: &Workspace, services: Vec<Service>) -> Resul
     if let Some(state) = State::read(&layout.state())? {
         let left = end_leftovers(&state).await;
         if left > 0 {
-            terminal::warning("Ended", format!("{left} processes that an earlier `up` left behind when it was killed"));
+            let left = terminal::count(left, "process", "processes");
+            terminal::warning("Ended", format!("{left} that an earlier `up` left behind when it was killed"));
         }
     }
     let addresses = Addresses::pick_all(&services, &workspace.services)?;
@@ -143,8 +144,9 @@ impl Run<'_> {
             backing = Backing::start(&self.args.with, &layout, &mut addresses, self.services) => backing?,
             () = signals.next() => bail!("interrupted while starting"),
         };
-        let traces = Traces::start(&layout, addresses.otlp, backing.forward_url().as_deref()).await?;
+        let traces = Traces::start(&layout, &mut addresses, backing.forward_url().as_deref()).await?;
         self.board.update(|state| {
+            state.snapshot.otlp = Some(addresses.otlp.to_string());
             state.snapshot.jaeger = backing.jaeger_url();
             state.snapshot.redis = backing.redis_url().as_deref().map(backing::without_secrets);
         });

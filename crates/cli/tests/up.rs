@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -29,9 +31,11 @@ impl Stack {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("Cargo.toml"), "[workspace]\n").unwrap();
         std::fs::create_dir(root.path().join("bin")).unwrap();
-        // Free ports of the kernel, which hands each out once.
-        let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        // Below the ports that the kernel hands out, and others for each test, so that none is taken meanwhile.
+        static STACKS: AtomicU16 = AtomicU16::new(0);
+        let process = u16::try_from(std::process::id() % 180).unwrap();
+        let first = 10_000 + 120 * process + 4 * STACKS.fetch_add(1, Ordering::Relaxed);
+        let ports = [first, first + 1, first + 2, first + 3];
         let stack = Self { root, ports };
         stack.service("alpha", ports[0], ports[1], "sql = true");
         stack.service("beta", ports[2], ports[3], "calls = ['alpha']");
@@ -70,14 +74,21 @@ impl Stack {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Waits until a service is in that state, and answers its process id.
+    /// Whether `up` has said so; it is a moment later than the last service.
+    fn is_ready(&self) -> bool {
+        let state = std::fs::read_to_string(self.root.path().join(".seawall/state.json"));
+        state.is_ok_and(|state| serde_json::from_str::<Value>(&state).unwrap()["phase"] == "ready")
+    }
+
+    /// Waits until `up` is ready and a service is in that state, and answers its process id.
     fn wait_for(&self, name: &str, condition: &str) -> i32 {
         let mut last = Value::Null;
         poll(|| {
             last = self.ps();
             let services = last["services"].as_array().unwrap();
             let service = services.iter().find(|service| service["name"] == name)?;
-            (service["state"] == condition).then(|| i32::try_from(service["pid"].as_i64().unwrap_or(0)).unwrap())
+            (service["state"] == condition && self.is_ready())
+                .then(|| i32::try_from(service["pid"].as_i64().unwrap_or(0)).unwrap())
         })
         .unwrap_or_else(|| panic!("{name} never was {condition}; last seen: {last}"))
     }
@@ -109,10 +120,15 @@ impl Drop for Up {
     }
 }
 
-/// Built by cargo beside this test.
-fn fake_service() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples/fake-service")
+/// The program, built now if it is not up to date: cargo builds examples only for a run of all tests.
+fn fake_service() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "seawall-cli", "--example", "fake-service"]);
+        assert!(cargo.status().unwrap().success(), "fake-service does not build");
+        std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/fake-service")
+    })
 }
 
 /// Asks until there is an answer, for a bounded time.
@@ -146,14 +162,15 @@ fn ctrl_c_ends_everything_in_time_and_leaves_a_table_behind() {
     let stack = Stack::new();
     let up = stack.start(&[]);
     let pids = [stack.wait_for("alpha", "serving"), stack.wait_for("beta", "serving")];
+    let alpha = stack.ps()["services"][0].clone();
+    let (address, metrics) = (alpha["address"].as_str().unwrap(), alpha["metrics"].as_str().unwrap());
     let began = Instant::now();
     up.signal(Signal::SIGINT);
     let (code, output, errors) = up.end();
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(code, Some(0), "{errors}");
     assert_gone(&pids);
-    let row =
-        format!("alpha    127.0.0.1:{}  http://127.0.0.1:{}/metrics  serving  sqlite", stack.ports[0], stack.ports[1]);
+    let row = format!("alpha    {address}  http://{metrics}/metrics  serving  sqlite");
     assert!(output.contains(&row), "{output}");
     assert!(!output.contains('\u{1b}') && !errors.contains('\u{1b}'), "colours belong on terminals");
 }
@@ -207,7 +224,7 @@ fn the_next_up_ends_what_a_killed_one_left_behind() {
     assert_gone(&[alpha]);
     up.signal(Signal::SIGTERM);
     let (_, _, errors) = up.end();
-    assert!(errors.contains("Ended 1 processes that an earlier `up` left behind"), "{errors}");
+    assert!(errors.contains("that an earlier `up` left behind when it was killed"), "{errors}");
 }
 
 #[test]
@@ -304,6 +321,45 @@ fn logs_show_what_the_services_wrote() {
     let beta = String::from_utf8(stack.output(&["logs", "--json", "beta"]).stdout).unwrap();
     assert!(beta.starts_with(r#"{"timestamp":"2026-11-21T10:00:00.000000Z""#) && !beta.contains("alpha"), "{beta}");
     drop(up);
+}
+
+#[test]
+fn what_cannot_be_started_beside_the_services_is_told_with_how_to_get_it() {
+    let stack = Stack::new();
+    let nowhere = stack.root.path().join("nowhere");
+    let output = stack.command(&["up", "--prebuilt", "bin", "--with", "jaeger"]).env("PATH", nowhere).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("Jaeger was not found on this machine; get version 2 from"), "{errors}");
+}
+
+#[test]
+fn a_service_reaches_those_it_calls_by_what_it_is_handed() {
+    let stack = Stack::new();
+    stack.service("beta", stack.ports[2], stack.ports[3], "calls = ['alpha']\nredis = true");
+    let environment = stack.root.path().join("environment");
+    let mut command = stack.command(&["up", "--prebuilt", "bin", "--with", "redis=redis://me:secret@cache:6379"]);
+    command.env("FAKE_ENVIRONMENT", &environment).env("SEAWALL_SQL_SIZE_MAX", "3").stderr(Stdio::piped());
+    let up = Up { child: command.stdout(Stdio::piped()).spawn().unwrap() };
+    stack.wait_for("beta", "serving");
+    let ps = stack.ps();
+    assert_eq!(ps["redis"], "redis://cache:6379", "the password is not shown");
+    up.signal(Signal::SIGTERM);
+    up.end();
+    let handed = std::fs::read_to_string(environment).unwrap();
+    let data = stack.root.path().canonicalize().unwrap().join(".seawall/data/alpha.db");
+    let address = |service: usize| ps["services"][service]["address"].as_str().unwrap();
+    for expected in [
+        format!("alpha SEAWALL_SQL_URL=sqlite://{}\n", data.display()),
+        "alpha SEAWALL_SQL_SIZE_MAX=3\n".to_owned(),
+        format!("beta SEAWALL_ALPHA_ADDRESS=http://{}\n", address(0)),
+        format!("beta SEAWALL_SERVER_LISTEN={}\n", address(1)),
+        format!("beta SEAWALL_TELEMETRY_OTLP_ENDPOINT=http://{}\n", ps["otlp"].as_str().unwrap()),
+        "beta SEAWALL_REDIS_URL=redis://me:secret@cache:6379\n".to_owned(),
+    ] {
+        assert!(handed.contains(&expected), "{expected} is not in:\n{handed}");
+    }
+    assert!(!handed.contains("beta SEAWALL_SQL") && !handed.contains("alpha SEAWALL_REDIS"), "{handed}");
 }
 
 #[test]
