@@ -1,6 +1,7 @@
 //! A service for the tests of the supervisor: it says SERVING and does nothing else.
 //!
-//! It is named by its file. `FAKE_FAIL=name` lets it fail at its start, `FAKE_STUBBORN=name` lets it
+//! It is named by its file. `FAKE_FAIL=name` lets it fail at its start, `FAKE_SLOW=name` lets it
+//! take a while to serve, `FAKE_STUBBORN=name` lets it
 //! ignore SIGTERM, `FAKE_JOURNAL=file` lets it write there that it starts and ends,
 //! `FAKE_ENVIRONMENT=file` what it was handed.
 
@@ -8,6 +9,7 @@ use std::future::pending;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -23,6 +25,9 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         eprintln!("no storage");
         return Ok(ExitCode::from(3));
+    }
+    if is_chosen("FAKE_SLOW") {
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let address: SocketAddr = std::env::var("SEAWALL_SERVER_LISTEN")?.parse()?;

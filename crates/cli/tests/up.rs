@@ -179,7 +179,7 @@ fn ctrl_c_ends_everything_in_time_and_leaves_a_table_behind() {
 fn callers_start_after_and_stop_before_the_services_they_call() {
     let stack = Stack::new();
     let journal = stack.root.path().join("journal");
-    let up = stack.start(&[("FAKE_JOURNAL", journal.to_str().unwrap())]);
+    let up = stack.start(&[("FAKE_JOURNAL", journal.to_str().unwrap()), ("FAKE_SLOW", "alpha")]);
     stack.wait_for("beta", "serving");
     up.signal(Signal::SIGTERM);
     up.end();
