@@ -1,5 +1,7 @@
 //! `cargo seawall new`: a further service, from the template.
 
+mod compose;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -19,7 +21,8 @@ const KEYWORDS: [&str; 51] = [
     "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 /// Names that would stand in the way of something else of that name.
-const RESERVED: [&str; 8] = ["test", "std", "core", "alloc", "docker", "server", "sql", "telemetry"];
+const RESERVED: [&str; 11] =
+    ["test", "std", "core", "alloc", "docker", "jaeger", "postgres", "redis", "server", "sql", "telemetry"];
 /// The ports of the first service of a workspace.
 const FIRST_PORT: u16 = 50051;
 const FIRST_METRICS_PORT: u16 = 9464;
@@ -53,9 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(taken) = files.iter().find(|file| file.path.exists()) {
         bail!("{} is there already; nothing has been written", taken.path.display());
     }
-    for file in &files {
+    let changes = compose::changes(&workspace.root, &words)?;
+    let written = files.iter().map(|file| ("Created", file)).chain(changes.iter().map(|file| ("Changed", file)));
+    for (word, file) in written {
         write(file)?;
-        terminal::status("Created", file.path.strip_prefix(&workspace.root).unwrap_or(&file.path).display());
+        terminal::status(word, file.path.strip_prefix(&workspace.root).unwrap_or(&file.path).display());
     }
     let mut format = Command::new(cargo());
     succeed(

@@ -142,6 +142,8 @@ fn every_command_of_the_readme_does_what_it_says() {
     let running = copy.run(new);
     assert!(running.contains("billing") && running.contains("serving"), "{running}");
     copy.run(&["cargo clippy --quiet --package billing --all-targets -- --deny warnings".to_owned()]);
+    // It is also in docker-compose.yml, as that has to be.
+    copy.run(&["cargo test --quiet --package seawall-tidy".to_owned()]);
     let tested = copy.run(&["cargo test --quiet --package billing".to_owned()]);
     assert!(tested.contains("3 passed"), "{tested}");
 }
