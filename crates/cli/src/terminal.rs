@@ -51,7 +51,7 @@ pub(crate) fn print(line: impl Display) -> Result<()> {
     Ok(writeln!(anstream::stdout().lock(), "{line}")?)
 }
 
-/// Lines of a command's answer, each with its end. Fails as [`print`] does.
+/// Lines of a command's answer, each with its end. Fails as [`print()`] does.
 pub(crate) fn print_lines(lines: &str) -> Result<()> {
     Ok(anstream::stdout().lock().write_all(lines.as_bytes())?)
 }
