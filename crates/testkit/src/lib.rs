@@ -3,8 +3,10 @@
 mod binary;
 mod collector;
 pub mod postgres;
+mod refusal;
 mod service;
 
 pub use binary::binary;
 pub use collector::Collector;
+pub use refusal::Refusal;
 pub use service::Service;

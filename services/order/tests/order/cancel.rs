@@ -1,9 +1,10 @@
 //! CancelOrder.
 
 use seawall_proto::seawall::order::v1::{CancelOrderRequest, GetOrderRequest, Order, OrderState};
+use seawall_testkit::Refusal;
 use tonic::Status;
 
-use crate::harness::{ANN, Client, bad, on_each_engine, order_not_found, place, refusal, request};
+use crate::harness::{ANN, Client, on_each_engine, order_not_found, place, refusal, request};
 
 pub(crate) async fn cancel(client: &Client, order_id: &str) -> Result<Order, Status> {
     let request = CancelOrderRequest { order_id: order_id.into() };
@@ -32,7 +33,7 @@ async fn an_order_is_cancelled_once_however_often_it_is_asked() {
 async fn an_order_that_is_not_there_cannot_be_cancelled() {
     on_each_engine(async |stack| {
         assert_eq!(refusal(cancel(&stack.client, ANN).await), order_not_found(ANN));
-        assert_eq!(refusal(cancel(&stack.client, "").await), bad(&["order_id"]));
+        assert_eq!(refusal(cancel(&stack.client, "").await), Refusal::bad(&["order_id"]));
     })
     .await;
 }

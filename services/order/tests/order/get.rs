@@ -1,9 +1,10 @@
 //! GetOrder.
 
 use seawall_proto::seawall::order::v1::{GetOrderRequest, Order};
+use seawall_testkit::Refusal;
 use tonic::Status;
 
-use crate::harness::{ANN, BOB, Client, bad, on_each_engine, order_not_found, place, refusal, request};
+use crate::harness::{ANN, BOB, Client, on_each_engine, order_not_found, place, refusal, request};
 
 async fn get(client: &Client, order_id: &str) -> Result<Order, Status> {
     let request = GetOrderRequest { order_id: order_id.into() };
@@ -25,7 +26,7 @@ async fn an_order_is_read_as_it_was_placed() {
 async fn an_id_without_an_order_is_not_found_and_what_is_no_id_is_bad() {
     on_each_engine(async |stack| {
         assert_eq!(refusal(get(&stack.client, ANN).await), order_not_found(ANN));
-        assert_eq!(refusal(get(&stack.client, "7").await), bad(&["order_id"]));
+        assert_eq!(refusal(get(&stack.client, "7").await), Refusal::bad(&["order_id"]));
     })
     .await;
 }

@@ -10,8 +10,8 @@ use seawall_proto::seawall::order::v1::{Money, Order, OrderLine, PlaceOrderReque
 use seawall_proto::seawall::user::v1::user_service_server::UserServiceServer;
 use seawall_server::Server;
 use seawall_shutdown::Shutdown;
+use seawall_testkit::Refusal;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
 use crate::users::Users;
 
@@ -123,56 +123,16 @@ pub(crate) async fn place(client: &Client, request: PlaceOrderRequest) -> Result
     Ok(client.clone().place_order(request).await?.into_inner().order.unwrap())
 }
 
-/// What a client knows of an error.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) code: Code,
-    pub(crate) reason: String,
-    /// Of `BadRequest`.
-    pub(crate) fields: Vec<String>,
-    /// Of `ResourceInfo`: its type and name.
-    pub(crate) resource: Option<(String, String)>,
-}
-
 /// What `answer` was refused with; every error must name the trace, and Seawall or this service.
 pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> Refusal {
-    let status = answer.unwrap_err();
-    assert!(!format!("{status:?}").contains("secret"), "{status:?}");
-    let details = status.get_error_details();
-    let info = details.error_info().expect("ErrorInfo");
-    assert!(["order.seawall.dev", "seawall.dev"].contains(&info.domain.as_str()), "{}", info.domain);
-    let trace_id = &details.request_info().expect("RequestInfo").request_id;
-    assert!(trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace_id}");
-    Refusal {
-        code: status.code(),
-        reason: info.reason.clone(),
-        fields: details
-            .bad_request()
-            .into_iter()
-            .flat_map(|bad| &bad.field_violations)
-            .map(|v| v.field.clone())
-            .collect(),
-        resource: details.resource_info().map(|info| (info.resource_type.clone(), info.resource_name.clone())),
-    }
-}
-
-/// `INVALID_ARGUMENT` for these fields.
-pub(crate) fn bad(fields: &[&str]) -> Refusal {
-    let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-    Refusal { code: Code::InvalidArgument, reason: "BAD_REQUEST".into(), fields, resource: None }
-}
-
-/// An error about nothing in the request.
-pub(crate) fn failed(code: Code, reason: &str) -> Refusal {
-    Refusal { code, reason: reason.into(), fields: vec![], resource: None }
+    assert!(!format!("{answer:?}").contains("secret"), "{answer:?}");
+    Refusal::of(answer, &["order.seawall.dev", "seawall.dev"])
 }
 
 pub(crate) fn order_not_found(order_id: &str) -> Refusal {
-    let resource = Some(("seawall.order.v1.Order".into(), order_id.into()));
-    Refusal { code: Code::NotFound, reason: "ORDER_NOT_FOUND".into(), fields: vec![], resource }
+    Refusal::new(Code::NotFound, "ORDER_NOT_FOUND").about("seawall.order.v1.Order", order_id)
 }
 
 pub(crate) fn user_not_found(user_id: &str) -> Refusal {
-    let resource = Some(("seawall.user.v1.User".into(), user_id.into()));
-    Refusal { code: Code::NotFound, reason: "USER_NOT_FOUND".into(), fields: vec![], resource }
+    Refusal::new(Code::NotFound, "USER_NOT_FOUND").about("seawall.user.v1.User", user_id)
 }

@@ -1,10 +1,11 @@
 //! ListOrders.
 
 use seawall_proto::seawall::order::v1::{ListOrdersRequest, ListOrdersResponse};
+use seawall_testkit::Refusal;
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use crate::harness::{ANN, BOB, Client, bad, line, money, on_each_engine, place, refusal, request};
+use crate::harness::{ANN, BOB, Client, line, money, on_each_engine, place, refusal, request};
 
 async fn page(client: &Client, user_id: &str, page_size: i32, token: &str) -> Result<ListOrdersResponse, Status> {
     let request = ListOrdersRequest { user_id: user_id.into(), page_size, page_token: token.into() };
@@ -46,9 +47,12 @@ async fn a_token_is_good_for_one_user() {
         }
         let token = page(&stack.client, ANN, 1, "").await.unwrap().next_page_token;
         assert_eq!(page(&stack.client, ANN, 1, &token).await.unwrap().orders.len(), 1);
-        assert_eq!(refusal(page(&stack.client, BOB, 1, &token).await), bad(&["page_token"]));
-        assert_eq!(refusal(page(&stack.client, ANN, 1_001, "forged").await), bad(&["page_size", "page_token"]));
-        assert_eq!(refusal(page(&stack.client, "x", -1, "").await), bad(&["user_id", "page_size"]));
+        assert_eq!(refusal(page(&stack.client, BOB, 1, &token).await), Refusal::bad(&["page_token"]));
+        assert_eq!(
+            refusal(page(&stack.client, ANN, 1_001, "forged").await),
+            Refusal::bad(&["page_size", "page_token"])
+        );
+        assert_eq!(refusal(page(&stack.client, "x", -1, "").await), Refusal::bad(&["user_id", "page_size"]));
         assert_eq!(page(&stack.client, BOB, 0, "").await.unwrap(), ListOrdersResponse::default());
     })
     .await;

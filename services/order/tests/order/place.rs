@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use seawall_proto::seawall::order::v1::{CancelOrderRequest, ListOrdersRequest, OrderState, PlaceOrderRequest};
+use seawall_testkit::Refusal;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::harness::{ANN, BOB, Client, Refusal, bad, line, money, on_each_engine, place, refusal, request};
+use crate::harness::{ANN, BOB, Client, line, money, on_each_engine, place, refusal, request};
 use crate::users::Mood;
 
 /// How many orders a user has, up to 1,000.
@@ -36,7 +37,7 @@ async fn an_order_has_what_was_asked_and_what_is_assigned() {
 async fn every_bad_field_is_named() {
     on_each_engine(async |stack| {
         let nothing = place(&stack.client, PlaceOrderRequest::default()).await;
-        assert_eq!(refusal(nothing), bad(&["user_id", "idempotency_key", "lines"]));
+        assert_eq!(refusal(nothing), Refusal::bad(&["user_id", "idempotency_key", "lines"]));
         let mut all = request("x", "two words");
         all.lines = vec![line("", 0, money("eur", -1, -1)), line("tea", 10_001, money("USD", 0, 1_000_000_000))];
         all.lines[1].sku = "t".repeat(65);
@@ -53,7 +54,7 @@ async fn every_bad_field_is_named() {
             "lines[1].unit_price.nanos",
             "lines[1].unit_price.currency_code",
         ];
-        assert_eq!(refusal(place(&stack.client, all).await), bad(&fields));
+        assert_eq!(refusal(place(&stack.client, all).await), Refusal::bad(&fields));
         assert!(stack.users.timeouts().is_empty(), "a bad request goes no further");
     })
     .await;
@@ -81,7 +82,7 @@ async fn a_total_that_the_contract_cannot_carry_is_refused() {
         assert_eq!(order.total, most.lines[0].unit_price);
         most.idempotency_key = "k2".into();
         most.lines[0].quantity = 2;
-        assert_eq!(refusal(place(&stack.client, most).await), bad(&["lines"]));
+        assert_eq!(refusal(place(&stack.client, most).await), Refusal::bad(&["lines"]));
     })
     .await;
 }
@@ -108,7 +109,7 @@ async fn a_key_belongs_to_one_request_of_one_user() {
         let first = place(&stack.client, request(ANN, "k1")).await.unwrap();
         let mut other = request(ANN, "k1");
         other.lines[1].quantity += 1;
-        let reused = Refusal { reason: "IDEMPOTENCY_KEY_REUSED".into(), ..bad(&["idempotency_key"]) };
+        let reused = Refusal { reason: "IDEMPOTENCY_KEY_REUSED".into(), ..Refusal::bad(&["idempotency_key"]) };
         assert_eq!(refusal(place(&stack.client, other).await), reused);
         assert_ne!(place(&stack.client, request(ANN, "k2")).await.unwrap().order_id, first.order_id);
         assert_ne!(place(&stack.client, request(BOB, "k1")).await.unwrap().order_id, first.order_id);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_proto::seawall::order::v1::ListOrdersRequest;
+use seawall_testkit::Refusal;
 use tokio::sync::Semaphore;
 use tonic::{Code, Request};
 
-use crate::harness::{ANN, failed, on_each_engine, place, refusal, request, user_not_found};
+use crate::harness::{ANN, on_each_engine, place, refusal, request, user_not_found};
 use crate::users::Mood;
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn a_user_service_that_is_away_is_said_to_be_so() {
         let answer = place(&stack.without_users().await, request(ANN, "k1")).await;
         let status = answer.clone().unwrap_err();
         assert_eq!(status.message(), "the user service cannot be reached");
-        assert_eq!(refusal(answer), failed(Code::Unavailable, "DEPENDENCY_UNAVAILABLE"));
+        assert_eq!(refusal(answer), Refusal::new(Code::Unavailable, "DEPENDENCY_UNAVAILABLE"));
     })
     .await;
 }
@@ -48,7 +49,11 @@ async fn only_what_a_caller_can_act_on_is_passed_on() {
         ];
         for (code, expected, reason) in cases {
             stack.users.set(Mood::Failing(code));
-            assert_eq!(refusal(place(&stack.client, request(ANN, "k1")).await), failed(expected, reason), "{code}");
+            assert_eq!(
+                refusal(place(&stack.client, request(ANN, "k1")).await),
+                Refusal::new(expected, reason),
+                "{code}"
+            );
         }
     })
     .await;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use seawall_proto::seawall::order::v1::{OrderState, WatchOrderRequest, WatchOrderResponse};
+use seawall_testkit::Refusal;
 use tonic::{Code, Request, Status, Streaming};
 
 use crate::cancel::cancel;
-use crate::harness::{ANN, Client, bad, on_each_engine, order_not_found, place, refusal, request};
+use crate::harness::{ANN, Client, on_each_engine, order_not_found, place, refusal, request};
 
 async fn watch(client: &Client, order_id: &str) -> Result<Streaming<WatchOrderResponse>, Status> {
     let request = WatchOrderRequest { order_id: order_id.into() };
@@ -98,7 +99,7 @@ async fn watching_ends_at_the_deadline() {
 async fn an_order_that_is_not_there_cannot_be_watched() {
     on_each_engine(async |stack| {
         assert_eq!(refusal(watch(&stack.client, ANN).await), order_not_found(ANN));
-        assert_eq!(refusal(watch(&stack.client, "7").await), bad(&["order_id"]));
+        assert_eq!(refusal(watch(&stack.client, "7").await), Refusal::bad(&["order_id"]));
     })
     .await;
 }

@@ -1,8 +1,9 @@
 //! BatchGetUsers.
 
 use seawall_proto::seawall::user::v1::{BatchGetUsersRequest, BatchGetUsersResponse};
+use seawall_testkit::Refusal;
 
-use crate::harness::{bad, create, on_each_engine, refusal};
+use crate::harness::{create, on_each_engine, refusal};
 
 const NOBODY: &str = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
 const NOR_HERE: &str = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5c";
@@ -34,10 +35,13 @@ async fn a_hundred_ids_are_the_most() {
         assert_eq!(answer.users.len(), 100);
 
         let too_many = vec![NOBODY; 101];
-        assert_eq!(refusal(client.clone().batch_get_users(request(&too_many)).await), bad(&["user_ids"]));
-        assert_eq!(refusal(client.clone().batch_get_users(request(&[])).await), bad(&["user_ids"]));
+        assert_eq!(refusal(client.clone().batch_get_users(request(&too_many)).await), Refusal::bad(&["user_ids"]));
+        assert_eq!(refusal(client.clone().batch_get_users(request(&[])).await), Refusal::bad(&["user_ids"]));
         let malformed = request(&["x", NOBODY, ""]);
-        assert_eq!(refusal(client.clone().batch_get_users(malformed).await), bad(&["user_ids[0]", "user_ids[2]"]));
+        assert_eq!(
+            refusal(client.clone().batch_get_users(malformed).await),
+            Refusal::bad(&["user_ids[0]", "user_ids[2]"])
+        );
     })
     .await;
 }

@@ -1,9 +1,10 @@
 //! CreateUser.
 
 use seawall_proto::seawall::user::v1::{CreateUserRequest, GetUserRequest, User};
+use seawall_testkit::Refusal;
 use tonic::Code;
 
-use crate::harness::{about_user, bad, chosen, create, on_each_engine, refusal};
+use crate::harness::{about_user, chosen, create, on_each_engine, refusal};
 
 #[tokio::test]
 async fn a_created_user_has_what_was_chosen_and_what_is_assigned() {
@@ -29,7 +30,7 @@ async fn every_bad_field_is_named() {
     on_each_engine(async |client| {
         for user in [None, Some(User::default()), Some(chosen("ann", "\0"))] {
             let answer = client.clone().create_user(CreateUserRequest { user }).await;
-            assert_eq!(refusal(answer), bad(&["user.email", "user.display_name"]));
+            assert_eq!(refusal(answer), Refusal::bad(&["user.email", "user.display_name"]));
         }
     })
     .await;

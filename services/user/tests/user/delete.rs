@@ -1,9 +1,10 @@
 //! DeleteUser.
 
 use seawall_proto::seawall::user::v1::{DeleteUserRequest, DeleteUserResponse, GetUserRequest};
+use seawall_testkit::Refusal;
 use tonic::{Code, Status};
 
-use crate::harness::{Client, about_user, bad, create, on_each_engine, refusal, stale};
+use crate::harness::{Client, about_user, create, on_each_engine, refusal, stale};
 
 async fn delete(client: &Client, user_id: &str, etag: &str) -> Result<DeleteUserResponse, Status> {
     let request = DeleteUserRequest { user_id: user_id.into(), etag: etag.into() };
@@ -32,7 +33,7 @@ async fn without_an_etag_any_version_is_deleted() {
     on_each_engine(async |client| {
         let user = create(&client, "ann@example.com").await;
         delete(&client, &user.user_id, "").await.unwrap();
-        assert_eq!(refusal(delete(&client, "x", "").await), bad(&["user_id"]));
+        assert_eq!(refusal(delete(&client, "x", "").await), Refusal::bad(&["user_id"]));
     })
     .await;
 }

@@ -7,8 +7,8 @@ use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
 use seawall_proto::seawall::user::v1::{CreateUserRequest, User};
 use seawall_server::Server;
 use seawall_shutdown::Shutdown;
+use seawall_testkit::Refusal;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
 /// The client that the contract generates.
 pub(crate) type Client = UserServiceClient<Channel>;
@@ -57,51 +57,17 @@ pub(crate) async fn create(client: &Client, email: &str) -> User {
     client.clone().create_user(request).await.unwrap().into_inner().user.unwrap()
 }
 
-/// What a client knows of an error.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) code: Code,
-    pub(crate) reason: String,
-    /// Of `BadRequest`.
-    pub(crate) fields: Vec<String>,
-    /// Of `ResourceInfo`: its type and name.
-    pub(crate) resource: Option<(String, String)>,
-}
-
-/// What `answer` was refused with; every error must name the domain and the trace.
+/// What `answer` was refused with; every error must name this service and the trace.
 pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> Refusal {
-    let status = answer.unwrap_err();
-    let details = status.get_error_details();
-    let info = details.error_info().expect("ErrorInfo");
-    assert_eq!(info.domain, "user.seawall.dev");
-    let trace_id = &details.request_info().expect("RequestInfo").request_id;
-    assert!(trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace_id}");
-    Refusal {
-        code: status.code(),
-        reason: info.reason.clone(),
-        fields: details
-            .bad_request()
-            .into_iter()
-            .flat_map(|bad| &bad.field_violations)
-            .map(|v| v.field.clone())
-            .collect(),
-        resource: details.resource_info().map(|info| (info.resource_type.clone(), info.resource_name.clone())),
-    }
-}
-
-/// `INVALID_ARGUMENT` for these fields.
-pub(crate) fn bad(fields: &[&str]) -> Refusal {
-    let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-    Refusal { code: Code::InvalidArgument, reason: "BAD_REQUEST".into(), fields, resource: None }
+    Refusal::of(answer, &["user.seawall.dev"])
 }
 
 /// An error about a user, known by `name`.
 pub(crate) fn about_user(code: Code, reason: &str, name: &str) -> Refusal {
-    let resource = Some(("seawall.user.v1.User".into(), name.into()));
-    Refusal { code, reason: reason.into(), fields: vec![], resource }
+    Refusal::new(code, reason).about("seawall.user.v1.User", name)
 }
 
 /// `ABORTED`, because somebody else was faster.
 pub(crate) fn stale() -> Refusal {
-    Refusal { code: Code::Aborted, reason: "ETAG_MISMATCH".into(), fields: vec![], resource: None }
+    Refusal::new(Code::Aborted, "ETAG_MISMATCH")
 }

@@ -6,9 +6,10 @@ use seawall_proto::seawall::user::v1::import_user_result::Result as Outcome;
 use seawall_proto::seawall::user::v1::{
     ImportUserResult, ImportUsersRequest, ImportUsersResponse, ListUsersRequest, User,
 };
+use seawall_testkit::Refusal;
 use tonic::{Code, Status};
 
-use crate::harness::{Client, Refusal, chosen, create, on_each_engine, refusal};
+use crate::harness::{Client, chosen, create, on_each_engine, refusal};
 
 async fn import(client: &Client, users: Vec<User>) -> Result<ImportUsersResponse, Status> {
     let rows = tokio_stream::iter(users.into_iter().map(|user| ImportUsersRequest { user: Some(user) }));

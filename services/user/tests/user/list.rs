@@ -1,9 +1,10 @@
 //! ListUsers.
 
 use seawall_proto::seawall::user::v1::{ListUsersRequest, ListUsersResponse};
+use seawall_testkit::Refusal;
 use tonic::Status;
 
-use crate::harness::{Client, bad, create, on_each_engine, refusal};
+use crate::harness::{Client, create, on_each_engine, refusal};
 
 async fn page(client: &Client, page_size: i32, page_token: &str) -> Result<ListUsersResponse, Status> {
     let request = ListUsersRequest { page_size, page_token: page_token.into() };
@@ -56,8 +57,8 @@ async fn the_last_page_says_so_even_when_it_is_full() {
 #[tokio::test]
 async fn a_forged_token_and_a_wrong_size_are_bad() {
     on_each_engine(async |client| {
-        assert_eq!(refusal(page(&client, -1, "forged").await), bad(&["page_size", "page_token"]));
-        assert_eq!(refusal(page(&client, 1_001, "").await), bad(&["page_size"]));
+        assert_eq!(refusal(page(&client, -1, "forged").await), Refusal::bad(&["page_size", "page_token"]));
+        assert_eq!(refusal(page(&client, 1_001, "").await), Refusal::bad(&["page_size"]));
     })
     .await;
 }

@@ -2,9 +2,10 @@
 
 use prost_types::FieldMask;
 use seawall_proto::seawall::user::v1::{UpdateUserRequest, User};
+use seawall_testkit::Refusal;
 use tonic::{Code, Status};
 
-use crate::harness::{Client, about_user, bad, chosen, create, on_each_engine, refusal, stale};
+use crate::harness::{Client, about_user, chosen, create, on_each_engine, refusal, stale};
 
 async fn update(client: &Client, user: User, paths: &[&str]) -> Result<User, Status> {
     let paths = paths.iter().map(|path| (*path).to_owned()).collect();
@@ -42,12 +43,12 @@ async fn every_bad_field_is_named() {
     on_each_engine(async |client| {
         let user = User { user_id: "x".into(), ..chosen("y", "") };
         let refused = refusal(update(&client, user.clone(), &["*", "user_id"]).await);
-        assert_eq!(refused, bad(&["user.user_id", "update_mask.paths[1]", "user.email", "user.display_name"]));
+        assert_eq!(refused, Refusal::bad(&["user.user_id", "update_mask.paths[1]", "user.email", "user.display_name"]));
         // What the mask does not name is not read.
         let refused = refusal(update(&client, user, &["display_name"]).await);
-        assert_eq!(refused, bad(&["user.user_id", "user.display_name"]));
+        assert_eq!(refused, Refusal::bad(&["user.user_id", "user.display_name"]));
         let nothing = UpdateUserRequest::default();
-        assert_eq!(refusal(client.clone().update_user(nothing).await), bad(&["user.user_id", "update_mask"]));
+        assert_eq!(refusal(client.clone().update_user(nothing).await), Refusal::bad(&["user.user_id", "update_mask"]));
     })
     .await;
 }
