@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seawall_tidy::{files, members, read, toml};
+use seawall_tidy::{Member, files, members, read, toml};
 
 /// Who may depend on whom: only on what stands in an earlier row. The first row knows nobody; layers
 /// do not know each other; they meet in `server` and `client`.
@@ -73,6 +73,29 @@ fn versions_and_lints_stand_in_the_workspace_only() {
                 assert!(inherited, "{}: {name} must be `workspace = true`", member.folder);
             }
         }
+    }
+}
+
+#[test]
+fn no_dependency_is_named_for_nothing() {
+    let members = members();
+    let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let of = |member: &Member| tables.map(|table| member.dependencies(table)).concat();
+    for member in &members {
+        let sources: String = files(&member.folder, ".rs").iter().map(read).collect();
+        for dependency in of(member) {
+            // The generated code of the contracts is not in its folder.
+            let is_generated =
+                ["prost-types", "tonic-prost"].contains(&dependency.as_str()) && member.name == "seawall-proto";
+            let is_used = sources.contains(&dependency.replace('-', "_"));
+            assert!(is_used || is_generated, "{}: nothing uses {dependency}", member.folder);
+        }
+    }
+    let used: Vec<String> = members.iter().flat_map(of).collect();
+    let workspace = toml("Cargo.toml");
+    for name in workspace["workspace"]["dependencies"].as_table().unwrap().keys() {
+        let is_ours = members.iter().any(|member| member.name == *name);
+        assert!(is_ours || used.contains(name), "Cargo.toml: nobody uses {name}");
     }
 }
 
