@@ -108,10 +108,11 @@ fn bare(code: Code, headers: &HeaderMap) -> Vec<u8> {
         domain: SEAWALL.as_str().to_owned(),
         metadata: Default::default(),
     };
-    let message = headers.get("grpc-message").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // The header is percent-encoded, and the details are not.
+    let message = Status::from_header_map(headers).map(|status| status.message().to_owned()).unwrap_or_default();
     let any =
         prost_types::Any { type_url: "type.googleapis.com/google.rpc.ErrorInfo".into(), value: info.encode_to_vec() };
-    pb::Status { code: code.into(), message: message.to_owned(), details: vec![any] }.encode_to_vec()
+    pb::Status { code: code.into(), message, details: vec![any] }.encode_to_vec()
 }
 
 /// The name of a code as the gRPC specification writes it, such as `NOT_FOUND`.

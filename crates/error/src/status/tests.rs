@@ -63,7 +63,11 @@ fn the_cause_of_an_internal_error_is_never_sent() {
 
 #[test]
 fn a_status_made_elsewhere_gets_a_reason_and_a_trace_id_too() {
-    let details = received(Status::unimplemented("")).get_error_details();
+    let status = received(Status::unimplemented("no such method: 100 %"));
+    // Some clients, grpcurl among them, show the message that is in the details.
+    let encoded = <tonic_types::pb::Status as prost::Message>::decode(status.details()).unwrap();
+    assert_eq!((encoded.code, encoded.message.as_str()), (12, "no such method: 100 %"));
+    let details = status.get_error_details();
     assert_eq!(details.error_info().unwrap().reason, "UNIMPLEMENTED");
     assert_eq!(details.request_info().unwrap().request_id, "4bf92f3577b34da6a3ce929d0e0e4736");
 }
