@@ -145,10 +145,15 @@ fn expired<D>() -> Frame<D> {
     Frame::trailers(trailers)
 }
 
-fn scoped<T>(deadline: Option<Deadline>, published: bool, poll: impl FnOnce() -> T) -> T {
+fn scoped<T>(deadline: Option<Deadline>, is_published: bool, poll: impl FnOnce() -> T) -> T {
+    if is_published { published(deadline, poll) } else { poll() }
+}
+
+/// Makes the deadline, if there is one, [`Deadline::current`] in `f`.
+pub(crate) fn published<T>(deadline: Option<Deadline>, f: impl FnOnce() -> T) -> T {
     match deadline {
-        Some(deadline) if published => CURRENT.sync_scope(deadline, poll),
-        _ => poll(),
+        Some(deadline) => CURRENT.sync_scope(deadline, f),
+        None => f(),
     }
 }
 

@@ -8,6 +8,7 @@ use http_body::Body;
 use seawall_error::{Error, SEAWALL};
 use tower::{Layer, Service};
 
+use crate::bounded::published;
 use crate::{Deadline, GRPC_TIMEOUT, ResponseFuture, parse_timeout};
 
 /// Enforces the caller's deadline, or a default where the caller set none.
@@ -75,7 +76,9 @@ where
         if timeout == Some(Duration::ZERO) {
             return ResponseFuture::refused(Error::deadline_exceeded());
         }
-        ResponseFuture::running(self.inner.call(request), timeout.map(Deadline::after), true)
+        let deadline = timeout.map(Deadline::after);
+        let call = published(deadline, || self.inner.call(request));
+        ResponseFuture::running(call, deadline, true)
     }
 }
 

@@ -79,6 +79,17 @@ async fn a_handler_in_time_is_left_alone_and_sees_the_deadline() {
     assert!((1_998..=2_000).contains(&left), "{left}");
 }
 
+/// Such as a client behind a server, that decides on its deadline before it is polled.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_works_in_its_call_sees_the_deadline_too() {
+    let inner = service_fn(|_: Request<()>| {
+        let left = crate::Deadline::current().map(crate::Deadline::remaining);
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{left:?}"))))))
+    });
+    let response = EnforceLayer::new(default_of_a_minute).layer(inner).call(request(Some("3S"))).await.unwrap();
+    assert_eq!(response.collect().await.unwrap().to_bytes(), "Some(3s)");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_has_passed_and_a_malformed_one_never_reach_the_handler() {
     for (timeout, expected) in
