@@ -40,17 +40,18 @@ impl Record {
     pub(crate) fn begin(side: Side, method: Arc<str>, context: Context, make_span: impl FnOnce(&str) -> Span) -> Self {
         let start = Instant::now();
         Instruments::get().started(&side, &method);
-        let sampled = context.span().span_context().is_sampled();
-        let (span, context) = if sampled {
+        let is_sampled = context.span().span_context().is_sampled();
+        let exported = is_sampled.then(|| {
             // The span finds its parent in the current context, which the subscriber turns it into.
-            let span = {
-                let _parent = context.attach();
-                make_span(&method)
-            };
-            let context = span.in_scope(Context::current);
-            (Some(span), context)
-        } else {
-            (None, context)
+            let _parent = context.clone().attach();
+            let span = make_span(&method);
+            let own = span.in_scope(Context::current);
+            (span, own)
+        });
+        let (span, context) = match exported {
+            Some((span, own)) if own.span().span_context() != context.span().span_context() => (Some(span), own),
+            // Not sampled, or nothing is exported here: the context of the caller goes on as it is.
+            _ => (None, context),
         };
         Self { side, method, span, context, start, ended: false }
     }
@@ -87,7 +88,8 @@ impl Record {
                 span.record("error.type", code_name(code));
             }
         }
-        if tracing::enabled!(tracing::Level::DEBUG) {
+        // Not `enabled!`, which asks for neither spans nor events: our log takes events only.
+        if tracing::event_enabled!(tracing::Level::DEBUG) {
             let _current = self.context.clone().attach();
             tracing::debug!(
                 method = &*self.method,
