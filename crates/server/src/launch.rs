@@ -56,7 +56,10 @@ where
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(identity, settings, start)) {
+    let ended = runtime.block_on(run(identity, settings, start));
+    // Dropping the runtime would wait for blocking work without end, such as the last export.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}: {error:#}", identity.name);
