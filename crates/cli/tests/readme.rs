@@ -1,6 +1,5 @@
 //! What the README says to run, run: in a copy of the workspace, in the order in which it stands there.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -73,19 +72,22 @@ impl Copy {
         assert!(up.wait().unwrap().success());
     }
 
-    /// The addresses of the README, and those that `up` has really taken: another stack may run here.
-    fn addresses(&self) -> BTreeMap<&'static str, String> {
+    /// The lines with the addresses that `up` has really taken for those of the README: another stack
+    /// may run here.
+    fn here(&self, lines: &[String]) -> Vec<String> {
         let ps: Value = serde_json::from_str(&self.run(&["cargo seawall ps --json".to_owned()])).unwrap();
         let services = ps["services"].as_array().unwrap();
         let of = |name: &str, key: &str| {
             let service = services.iter().find(|service| service["name"] == name).unwrap();
             service[key].as_str().unwrap().to_owned()
         };
-        BTreeMap::from([
+        let addresses = [
             ("127.0.0.1:50051", of("user", "address")),
             ("127.0.0.1:50052", of("order", "address")),
             ("127.0.0.1:9465", of("order", "metrics")),
-        ])
+        ];
+        let line = |line: &String| addresses.iter().fold(line.clone(), |line, (from, to)| line.replace(from, to));
+        lines.iter().map(line).collect()
     }
 }
 
@@ -99,9 +101,14 @@ impl Drop for Copy {
     }
 }
 
+/// Whether a tool is to be left out, as `cargo seawall test` asks for where it cannot be had.
+fn is_left_out(tool: &str) -> bool {
+    std::env::var(format!("TEST_SKIP_{tool}")).is_ok_and(|skip| skip == "1")
+}
+
 #[test]
 fn every_command_of_the_readme_does_what_it_says() {
-    if std::env::var("TEST_SKIP_GRPCURL").is_ok_and(|skip| skip == "1") {
+    if is_left_out("GRPCURL") {
         println!("skipped: grpcurl is to be left out");
         return;
     }
@@ -112,17 +119,20 @@ fn every_command_of_the_readme_does_what_it_says() {
     let [up, calls, looks, trace, test, new] = &blocks[..] else { panic!("the README has {} blocks", blocks.len()) };
 
     assert_eq!(up, &["cargo seawall up"]);
+    calls_and_traces(&mut copy, calls, looks, trace);
+    if !is_left_out("POSTGRES") {
+        on_postgres(&copy, calls);
+    }
+    // This is what is running now.
+    assert_eq!(test, &["cargo seawall test"]);
+    a_new_service(&copy, new);
+}
+
+fn calls_and_traces(copy: &mut Copy, calls: &[String], looks: &[String], trace: &[String]) {
     copy.up();
-    let addresses = copy.addresses();
-    let here = |block: &[String]| -> Vec<String> {
-        block
-            .iter()
-            .map(|line| addresses.iter().fold(line.clone(), |line, (from, to)| line.replace(from, to)))
-            .collect()
-    };
-    let placed = copy.run(&here(calls));
+    let placed = copy.run(&copy.here(calls));
     assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
-    let looked = copy.run(&here(looks));
+    let looked = copy.run(&copy.here(looks));
     for expected in ["seawall.order.v1.OrderService", "rpc PlaceOrder", "grpc_server_call_started_total"] {
         assert!(looked.contains(expected), "{expected} is not in:\n{looked}");
     }
@@ -132,13 +142,24 @@ fn every_command_of_the_readme_does_what_it_says() {
     };
     let traced = (0..50).map(|_| copy.run(trace)).find(complete);
     assert!(traced.is_some(), "the trace is not complete:\n{}", copy.run(trace));
-    let again = &here(calls)[1..];
+    let again = &copy.here(calls)[1..];
     assert!(placed.ends_with(&copy.run(again)), "the same key got another answer than\n{placed}");
     copy.interrupt();
+}
 
-    // This is what is running now.
-    assert_eq!(test, &["cargo seawall test"]);
+/// The row of the table that needs nothing but PostgreSQL; Jaeger and Docker are not on every machine.
+fn on_postgres(copy: &Copy, calls: &[String]) {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains("| `cargo seawall up --with postgres` |"), "the README's table is another");
+    copy.run(&["cargo seawall up --detach --with postgres".to_owned()]);
+    let running = copy.run(&["cargo seawall ps".to_owned()]);
+    assert!(running.contains("serving  postgres "), "{running}");
+    let placed = copy.run(&copy.here(calls));
+    assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
+    copy.run(&["cargo seawall down".to_owned()]);
+}
 
+fn a_new_service(copy: &Copy, new: &[String]) {
     let running = copy.run(new);
     assert!(running.contains("billing") && running.contains("serving"), "{running}");
     copy.run(&["cargo clippy --quiet --package billing --all-targets -- --deny warnings".to_owned()]);
