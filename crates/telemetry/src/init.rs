@@ -12,9 +12,11 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
 use tokio::task::spawn_blocking;
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::collector::{Collector, Watched};
@@ -91,25 +93,23 @@ pub fn init(service: &'static str, version: &'static str, config: &Config) -> Re
     }
     let meter_provider = meter_provider.build();
 
-    let export_spans = tracer_provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
+    let mut layers = vec![stdout(service, config)];
+    if let Some(provider) = &tracer_provider {
+        let export_spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("seawall"))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            // Outside of a sampled call nothing is built, so that it costs nothing.
-            .with_filter(LevelFilter::INFO.and(dynamic_filter_fn(|_, _| context::is_sampled())))
-    });
-    let export_logs = logger_provider.as_ref().map(|provider| {
-        OpenTelemetryTracingBridge::new(provider).with_filter(events().and(written(config)).and(not_the_exporter()))
-    });
-    tracing_subscriber::registry()
-        .with(stdout(service, config))
-        .with(export_spans)
-        .with(export_logs)
-        .try_init()
-        .map_err(|_| InitError::Twice)?;
+            .with_filter(LevelFilter::INFO.and(dynamic_filter_fn(|_, _| context::is_sampled())));
+        layers.push(export_spans.boxed());
+    }
+    if let Some(provider) = &logger_provider {
+        let filter = events().and(written(config)).and(not_the_exporter());
+        layers.push(OpenTelemetryTracingBridge::new(provider).with_filter(filter).boxed());
+    }
+    let wanted = wanted(config, tracer_provider.is_some());
+    tracing_subscriber::registry().with(layers).with(wanted).try_init().map_err(|_| InitError::Twice)?;
     context::set_sample_ratio(if tracer_provider.is_some() { config.sample_ratio } else { 0.0 });
     global::set_meter_provider(meter_provider.clone());
     Ok(Telemetry { tracer_provider, logger_provider, meter_provider })
@@ -159,10 +159,7 @@ fn logs(
         .build())
 }
 
-fn stdout<S>(service: &'static str, config: &Config) -> Box<dyn Layer<S> + Send + Sync>
-where
-    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
-{
+fn stdout(service: &'static str, config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
     let terminal = std::io::stdout().is_terminal();
     let pretty = match config.log_format {
         LogFormat::Auto => terminal,
@@ -176,6 +173,23 @@ where
     } else {
         lines.event_format(log::Json { service }).with_filter(filter).boxed()
     }
+}
+
+/// What any of the layers wants. Asked before them, because what a layer's own filter refuses is built
+/// all the same and only not shown to it: outside of a sampled call no span is to be built.
+fn wanted<S: tracing::Subscriber>(config: &Config, exports_spans: bool) -> impl Layer<S> {
+    let written = written(config);
+    let level_max = written.iter().map(|(_, level)| level).chain(written.default_level()).max();
+    let is_logged = move |meta: &Metadata<'_>| !meta.is_span() && written.would_enable(meta.target(), meta.level());
+    let is_exported = move |meta: &Metadata<'_>| exports_spans && *meta.level() <= Level::INFO;
+    let at_callsite = is_logged.clone();
+    dynamic_filter_fn(move |meta, _| is_logged(meta) || is_exported(meta) && context::is_sampled())
+        .with_callsite_filter(move |meta| match (at_callsite(meta), is_exported(meta)) {
+            (true, _) => Interest::always(),
+            (false, true) => Interest::sometimes(),
+            (false, false) => Interest::never(),
+        })
+        .with_max_level_hint(level_max.unwrap_or(LevelFilter::OFF).max(LevelFilter::INFO))
 }
 
 /// Log lines carry ids rather than spans, so no span is built for their sake.

@@ -29,6 +29,7 @@ fn method_of(path: &str) -> Option<std::sync::Arc<str>> {
 /// Serves one call whose handler logs, works in a span and calls a peer; returns the trailers and
 /// what the peer was sent.
 async fn serve(path: &str, traceparent: &str, code: &'static str) -> (HeaderMap, HeaderMap) {
+    let is_sampled = traceparent.ends_with("01");
     let (sent, mut received) = tokio::sync::mpsc::unbounded_channel();
     let handler = service_fn(move |_: Request<()>| {
         let sent = sent.clone();
@@ -37,7 +38,9 @@ async fn serve(path: &str, traceparent: &str, code: &'static str) -> (HeaderMap,
                 sent.send(request.headers().clone()).unwrap();
                 async { answer("0") }
             });
-            tracing::info_span!("work", otel.name = "work").in_scope(|| tracing::info!(items = 3, "working"));
+            let work = tracing::info_span!("work", otel.name = "work");
+            assert_eq!(work.is_disabled(), !is_sampled, "a span was built for nothing, or was not built");
+            work.in_scope(|| tracing::info!(items = 3, "working"));
             let request = Request::post("http://peer/shop.v1.Peer/Help").body(()).unwrap();
             let response = ClientLayer::new("peer", "peer.local", 50051).layer(peer).call(request).await.unwrap();
             response.into_body().collect().await.unwrap();
@@ -61,6 +64,8 @@ async fn what_a_call_leaves_behind() {
     ];
     let config = Config::read(&mut Reader::new("", "", variables).section("telemetry"));
     let telemetry = init("shop", "1.2.3", &config).unwrap();
+    // Or each line of the HTTP/2 stack would be looked at before it is thrown away.
+    assert_eq!(tracing::level_filters::LevelFilter::current(), tracing::Level::INFO);
 
     // A caller that does not sample: the context goes on, and nothing is recorded.
     let unsampled = "00-11111111111111111111111111111111-2222222222222222-00";
