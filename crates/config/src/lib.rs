@@ -90,7 +90,7 @@ impl Reader {
         };
         match toml.parse::<toml::Table>() {
             Ok(table) => reader.flatten("", table),
-            Err(source) => reader.mistakes.push(Mistake::file(file_name, source.to_string())),
+            Err(source) => reader.mistakes.push(Mistake::toml(file_name, toml, &source)),
         }
         reader
     }

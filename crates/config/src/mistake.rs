@@ -11,6 +11,13 @@ impl Mistake {
         Self(format!("{file}: {}", problem.trim_end()))
     }
 
+    /// Says where the error is and does not quote what stands there, which may be a secret.
+    pub(crate) fn toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+        Self::file(file, format!("TOML parse error at line {line}: {}", error.message()))
+    }
+
     pub(crate) fn value(key: &str, shown: &str, origin: &str, must_be: &str) -> Self {
         Self(format!("{key} = {shown} (from {origin}): must be {must_be}"))
     }

@@ -52,6 +52,15 @@ fn a_file_that_is_not_toml_or_not_there_is_a_mistake_with_its_name() {
     assert!(list.contains("pool.url: a list is not allowed here"), "{list}");
 }
 
+/// The parser quotes the line at fault, and what stands in it may be a password.
+#[test]
+fn a_line_that_is_not_toml_is_named_and_not_quoted() {
+    let file = "[sql]\nurl = 'postgres://shop:secret@db/shop";
+    let broken = Reader::new(file, "user.toml", NONE).finish().unwrap_err().to_string();
+    assert!(broken.contains("user.toml: TOML parse error at line 2"), "{broken}");
+    assert!(!broken.contains("secret"), "{broken}");
+}
+
 #[test]
 fn an_empty_value_switches_an_optional_setting_off() {
     let mut reader = Reader::new("", "", [("SEAWALL_TELEMETRY_OTLP", "")]);
