@@ -1,5 +1,6 @@
 //! What both layers wrap around a call: its context in every poll, and one record at its end.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
 use pin_project_lite::pin_project;
 use seawall_error::code_name;
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::Span;
 
 use crate::metrics::Instruments;
@@ -24,7 +25,8 @@ pub(crate) enum Side {
     Client { target: Arc<str> },
 }
 
-/// One call: filled while it runs, read once when it ends. Dropped before its end, it was cancelled.
+/// One call: filled while it runs, read once when it ends. Dropped before its end, it was cancelled,
+/// or its handler has panicked.
 #[derive(Debug)]
 pub(crate) struct Record {
     side: Side,
@@ -119,8 +121,14 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.end(Code::Cancelled);
+        let has_panicked = matches!(self.side, Side::Server) && std::thread::panicking();
+        self.end(if has_panicked { Code::Internal } else { Code::Cancelled });
     }
+}
+
+/// The code that a caller sees of a call that ends with an error rather than a status.
+fn code_of<E: 'static>(error: &E) -> Code {
+    (error as &dyn Any).downcast_ref().map_or(Code::Unavailable, Status::code)
 }
 
 /// The code in a response's headers or trailers.
@@ -147,7 +155,8 @@ impl<F> ResponseFuture<F> {
 impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Body,
+    B: Body<Error: 'static>,
+    E: 'static,
 {
     type Output = Result<Response<RecordedBody<B>>, E>;
 
@@ -163,7 +172,7 @@ where
                 Ok(response) => response,
                 Err(error) => {
                     if let Some(record) = &mut record {
-                        record.end(Code::Unavailable);
+                        record.end(code_of(&error));
                     }
                     return Err(error);
                 }
@@ -193,7 +202,7 @@ impl<B: Default> Default for RecordedBody<B> {
     }
 }
 
-impl<B: Body> Body for RecordedBody<B> {
+impl<B: Body<Error: 'static>> Body for RecordedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -211,7 +220,7 @@ impl<B: Body> Body for RecordedBody<B> {
                     record.end(code_in(trailers).unwrap_or(Code::Unknown));
                 }
             }
-            Some(Err(_)) => record.end(Code::Unavailable),
+            Some(Err(error)) => record.end(code_of(error)),
             None => record.end(Code::Unknown),
         }
         Poll::Ready(frame)

@@ -60,8 +60,8 @@ pub struct Client<S> {
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Client<S>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Body,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: 'static>,
+    ResBody: Body<Error: 'static>,
 {
     type Response = Response<RecordedBody<ResBody>>;
     type Error = S::Error;

@@ -50,9 +50,9 @@ pub struct Server<S, M> {
 
 impl<S, M, ReqBody, ResBody> Service<Request<ReqBody>> for Server<S, M>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: 'static>,
     M: Fn(&str) -> Option<Arc<str>>,
-    ResBody: Body,
+    ResBody: Body<Error: 'static>,
 {
     type Response = Response<RecordedBody<ResBody>>;
     type Error = S::Error;

@@ -126,5 +126,25 @@ async fn what_a_call_leaves_behind() {
     let cancelled =
         r#"grpc_server_call_duration_seconds_count{grpc_method="shop.v1.Shop/Wait",grpc_status="CANCELLED"} 1"#;
     assert!(prometheus_text().unwrap().contains(cancelled));
+
+    // One whose handler panics was not.
+    let call = async {
+        let careless = service_fn(|_: Request<()>| async { panic!("a mistake") as Answer });
+        let _ = ServerLayer::new(method_of).layer(careless).call(Request::post("/Panic").body(()).unwrap()).await;
+    };
+    assert!(tokio::spawn(call).await.unwrap_err().is_panic());
+    let internal = r#"grpc_server_call_duration_seconds_count{grpc_method="Panic",grpc_status="INTERNAL"} 1"#;
+    assert!(prometheus_text().unwrap().contains(internal));
+
+    // An answer that breaks off has the code that the caller sees.
+    let broken = service_fn(|_: Request<()>| async {
+        let frames = tokio_stream::iter([Err::<Frame<Bytes>, _>(tonic::Status::resource_exhausted("calm down"))]);
+        Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
+    });
+    let request = Request::post("http://peer/Break").body(()).unwrap();
+    let response = ClientLayer::new("peer", "peer.local", 50051).layer(broken).call(request).await.unwrap();
+    response.into_body().collect().await.unwrap_err();
+    let exhausted = r#"grpc_client_attempt_duration_seconds_count{grpc_method="Break",grpc_status="RESOURCE_EXHAUSTED",grpc_target="peer"} 1"#;
+    assert!(prometheus_text().unwrap().contains(exhausted));
     telemetry.shutdown().await;
 }
