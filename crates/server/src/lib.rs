@@ -138,9 +138,10 @@ impl Bound {
     /// calls in flight finish, and returns when they have or when the drain timeout has passed.
     pub async fn run(self, shutdown: Shutdown) {
         let stack = stack::stack(self.routes, self.methods.clone(), &self.config);
-        let admin = tokio::spawn(admin::run(self.admin, self.health.clone()));
-        serve::run(self.listener, stack, &self.config, &self.health, &shutdown).await;
-        admin.abort();
+        tokio::select! {
+            () = serve::run(self.listener, stack, &self.config, &self.health, &shutdown) => {}
+            () = admin::run(self.admin, self.health.clone()) => {}
+        }
     }
 }
 

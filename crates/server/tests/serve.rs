@@ -128,6 +128,16 @@ async fn an_endless_stream_and_a_silent_connection_do_not_outlast_the_drain_time
 }
 
 #[tokio::test]
+async fn a_server_that_is_dropped_leaves_no_port_open() {
+    let server = start(Duration::from_secs(5)).await;
+    assert!(get(server.metrics, "/livez").await.ends_with("alive\n"));
+    server.task.abort();
+    assert!(server.task.await.unwrap_err().is_cancelled());
+    assert!(TcpStream::connect(server.address).await.is_err(), "gRPC");
+    assert!(TcpStream::connect(server.metrics).await.is_err(), "metrics");
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let server = start(Duration::from_secs(5)).await;
     let taken = server.address.to_string();
