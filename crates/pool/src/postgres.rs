@@ -155,7 +155,10 @@ fn error(source: tokio_postgres::Error) -> Error {
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::IDLE_SESSION_TIMEOUT,
     ];
+    // The server has undone the transaction for the sake of another one: it may be tried again.
+    let conflict = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::LOCK_NOT_AVAILABLE];
     let error = match source.code() {
+        Some(code) if conflict.contains(code) => Error::statement(Kind::Busy),
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => Error::statement(Kind::Unique),
         Some(code) if lost.contains(code) => Error::lost(),
         None if source.is_closed() || is_io(&source) => Error::lost(),

@@ -65,3 +65,10 @@ async fn a_terminated_connection_is_replaced() {
         bounds::a_terminated_connection_is_replaced(database).await;
     }
 }
+
+#[tokio::test]
+async fn of_two_transactions_that_wait_for_each_other_one_may_be_repeated() {
+    if let Some(database) = Database::postgres().await {
+        transactions::of_two_that_wait_for_each_other_one_may_be_repeated(database).await;
+    }
+}

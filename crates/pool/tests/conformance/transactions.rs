@@ -69,3 +69,23 @@ pub(crate) async fn parallel_writers_lose_nothing(database: Database) {
     let row = sql.query_opt("SELECT n FROM items WHERE id = $1", &["sum".into()]).await.unwrap().unwrap();
     assert_eq!(row.get::<i64>("n").unwrap(), WRITERS * ROUNDS);
 }
+
+/// PostgreSQL ends one of them; the other goes on. SQLite has one writer, so it cannot come to this.
+pub(crate) async fn of_two_that_wait_for_each_other_one_may_be_repeated(database: Database) {
+    const ADD: &str = "UPDATE items SET n = n + 1 WHERE id = $1";
+    let sql = database.open().await;
+    for id in ["a", "b"] {
+        sql.execute(INSERT, &[id.into(), 0.into()]).await.unwrap();
+    }
+    let (mut one, mut two) = (sql.begin().await.unwrap(), sql.begin().await.unwrap());
+    one.execute(ADD, &["a".into()]).await.unwrap();
+    two.execute(ADD, &["b".into()]).await.unwrap();
+    // The one that PostgreSQL picks has its locks until it is rolled back, so each ends by itself.
+    let ends = async |mut transaction: seawall_pool::Transaction<'_>, other: &str| {
+        transaction.execute(ADD, &[other.into()]).await?;
+        transaction.commit().await
+    };
+    let (one, two) = tokio::join!(ends(one, "b"), ends(two, "a"));
+    let error = seawall_error::Error::from(one.err().xor(two.err()).expect("exactly one of them fails"));
+    assert_eq!((error.code(), error.reason()), (seawall_error::Code::Unavailable, "DATABASE_BUSY"));
+}
