@@ -143,6 +143,8 @@ async fn jaeger_answers_on_the_ports_it_was_given() {
     let server = jaeger.start(ports, &folder.path().join("jaeger.log"), Options::default()).await.unwrap();
     assert!(std::net::TcpStream::connect(("127.0.0.1", ports.otlp)).is_ok());
     let pid = server.pid();
-    server.stop().await;
+    // `up` has five seconds to end everything.
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(2), server.stop()).await;
+    assert!(stopped.is_ok(), "Jaeger takes its time");
     assert!(!is_alive(pid));
 }
