@@ -64,12 +64,43 @@ impl From<Kind> for Error {
 
 /// The error and its causes in one line, for logs.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
+    with_causes(error.to_string(), error.source())
+}
+
+/// The same of an answer, whose own text would have its causes in it already, as Rust's debug text.
+pub(crate) fn status_chain(status: &tonic::Status) -> String {
+    with_causes(format!("{:?}: {}", status.code(), status.message()), std::error::Error::source(status))
+}
+
+/// Layers that only repeat what is below them are said once.
+fn with_causes(mut text: String, mut next: Option<&dyn std::error::Error>) -> String {
     while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn the_cause_of_an_answer_is_one_plain_line() {
+        let layer = |text, source: Option<Layer>| Layer { text, source: source.map(Box::new) };
+        let refused = layer("connect error", Some(layer("connect error", Some(layer("refused", None)))));
+        let status = tonic::Status::from_error(Box::new(layer("transport error", Some(refused))));
+        assert_eq!(status_chain(&status), "Unknown: transport error: connect error: refused");
+    }
 }

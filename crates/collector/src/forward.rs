@@ -218,7 +218,7 @@ impl Target {
             match export.clone().export(&self.channel).await {
                 Err(status) if is_away(&status) => {
                     if self.away.failed(0) {
-                        let cause = crate::error::chain(&status);
+                        let cause = crate::error::status_chain(&status);
                         tracing::warn!(endpoint, cause, "telemetry cannot be forwarded; the queue keeps what it can");
                     }
                     tokio::time::sleep(RETRY_INTERVAL).await;
@@ -254,7 +254,7 @@ impl Target {
             }
             Err(status) => {
                 if self.refusing.failed(export.items()) {
-                    let cause = crate::error::chain(&status);
+                    let cause = crate::error::status_chain(&status);
                     tracing::warn!(endpoint, cause, "forwarded telemetry is refused; it is dropped until this ends");
                 }
             }
