@@ -12,9 +12,9 @@ use tokio::process::{Child, Command};
 use crate::bound::own_executable;
 use crate::layout::Layout;
 use crate::log_tail::Tail;
-use crate::report;
 use crate::signals::Signals;
 use crate::state::{Phase, State};
+use crate::{lock, report, terminal, up};
 
 /// The log of a detached `up`.
 pub(crate) const LOG: &str = "up";
@@ -23,6 +23,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Starts `up` detached with the arguments of this one, shows how it goes, and returns when it is ready.
 pub(crate) async fn run(layout: &Layout, json: bool) -> Result<ExitCode> {
     layout.create()?;
+    // Asked here too, because the log below belongs to the one that runs.
+    if lock::is_held(&layout.lock())? {
+        return Err(up::runs_already(layout)?);
+    }
     let log = layout.log(LOG);
     if log.is_file() {
         std::fs::rename(&log, layout.old_log(LOG))?;
@@ -65,7 +69,7 @@ pub(crate) async fn run(layout: &Layout, json: bool) -> Result<ExitCode> {
 
 fn show(tail: &mut Tail) -> Result<()> {
     for line in tail.lines()? {
-        anstream::eprintln!("{line}");
+        terminal::progress(line);
     }
     Ok(())
 }

@@ -21,8 +21,8 @@ const KEYWORDS: [&str; 51] = [
     "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 /// Names that would stand in the way of something else of that name.
-const RESERVED: [&str; 11] =
-    ["test", "std", "core", "alloc", "docker", "jaeger", "postgres", "redis", "server", "sql", "telemetry"];
+const RESERVED: [&str; 12] =
+    ["test", "std", "core", "alloc", "docker", "jaeger", "postgres", "redis", "server", "sql", "telemetry", "up"];
 /// The ports of the first service of a workspace.
 const FIRST_PORT: u16 = 50051;
 const FIRST_METRICS_PORT: u16 = 9464;
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_are_refused() {
-        for name in ["", "Billing", "2pay", "pay-out", "pay_out", "../x", "bïlling", "type", "gen", "docker"] {
+        for name in ["", "Billing", "2pay", "pay-out", "pay_out", "../x", "bïlling", "type", "gen", "docker", "up"] {
             assert!(check_name(name).is_err(), "{name:?}");
         }
         for name in ["billing", "pay2", "x"] {

@@ -38,12 +38,18 @@ pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
 
 /// A line of progress, such as `     Serving user on 127.0.0.1:50051`.
 pub(crate) fn status(verb: &str, message: impl Display) {
-    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {message}");
+    progress(format_args!("{GOOD}{verb:>12}{GOOD:#} {message}"));
 }
 
 /// A line of progress that somebody should look at.
 pub(crate) fn warning(verb: &str, message: impl Display) {
-    anstream::eprintln!("{WARN}{verb:>12}{WARN:#} {message}");
+    progress(format_args!("{WARN}{verb:>12}{WARN:#} {message}"));
+}
+
+/// A line of progress as it is. That nobody reads it, as when the terminal has been closed, is no
+/// reason to end before everything else has ended.
+pub(crate) fn progress(line: impl Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
 /// A line of a command's answer. Fails when nobody reads it any more, as in `… | head`.
@@ -68,9 +74,9 @@ pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
 
 /// What went wrong, with its causes below one another.
 pub(crate) fn error(error: &anyhow::Error) {
-    anstream::eprintln!("{BAD}error{BAD:#}: {error}");
+    progress(format_args!("{BAD}error{BAD:#}: {error}"));
     for cause in error.chain().skip(1) {
-        anstream::eprintln!("  {DIM}because{DIM:#} {cause}");
+        progress(format_args!("  {DIM}because{DIM:#} {cause}"));
     }
 }
 

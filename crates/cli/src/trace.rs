@@ -41,12 +41,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match args.id.as_deref() {
         Some("last") => {
             let newest = reader.recent(1, &filter)?;
-            let newest = newest.first().context("there are no traces yet; call a service first")?;
+            let newest = newest.first().context("there is no such trace yet; call a service first")?;
             show(&reader, &newest.trace_id, args.json)?;
         }
         Some(id) => show(&reader, id, args.json)?,
         None if args.json => all(&reader, &reader.recent(args.lines, &filter)?)?,
-        None => list(&reader.recent(args.lines, &filter)?)?,
+        None => list(&reader.recent(args.lines, &filter)?, args.errors || args.service.is_some())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -69,12 +69,32 @@ fn all(reader: &Reader, traces: &[TraceSummary]) -> Result<()> {
     terminal::print(serde_json::to_string(&whole)?)
 }
 
-fn list(traces: &[TraceSummary]) -> Result<()> {
+/// What is said where there is no trace to show.
+fn none(filtered: bool) -> &'static str {
+    if filtered {
+        "No traces like that. All of them: cargo seawall trace"
+    } else {
+        "No traces. Call a service that `cargo seawall up` runs; it prints how."
+    }
+}
+
+fn list(traces: &[TraceSummary], filtered: bool) -> Result<()> {
     if traces.is_empty() {
-        return terminal::print("No traces. Call a service that `cargo seawall up` runs; it prints how.");
+        return terminal::print(none(filtered));
     }
     // Colours are taken out again where they do not belong.
     terminal::print_lines(&table(traces, SystemTime::now(), terminal::width(), true))?;
     terminal::print("")?;
     terminal::print(styled(DIM, "one of them: cargo seawall trace ID, or: cargo seawall trace last"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_finds_nothing_does_not_say_that_there_are_no_traces() {
+        assert!(none(false).starts_with("No traces. "));
+        assert!(none(true).starts_with("No traces like that. "));
+    }
 }

@@ -77,6 +77,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         return docker::up(&workspace, args.detach);
     }
     // Mistakes in names are told before anything is started, also when detached.
+    backing::check(&args.with)?;
     let services = topology::start_order(&workspace.services, &args.services)?;
     // One thread: a child is bound to the thread that starts it, which must be the main thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -87,6 +88,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .with_writer(std::io::stderr)
+        // Else it panics when standard error has been closed.
+        .log_internal_errors(false)
         .with_ansi(false)
         .with_target(false)
         .without_time()
@@ -117,7 +120,8 @@ async fn up(args: &Args, workspace: &Workspace, services: Vec<Service>) -> Resul
     outcome
 }
 
-fn runs_already(layout: &Layout) -> Result<anyhow::Error> {
+/// The complaint about a second `up`.
+pub(crate) fn runs_already(layout: &Layout) -> Result<anyhow::Error> {
     let holder = State::read(&layout.state())?.map_or_else(String::new, |state| format!(" (pid {})", state.pid));
     Ok(anyhow::anyhow!(
         "another `up` runs in this workspace{holder}; see it with `cargo seawall ps`, end it with `cargo seawall down`"
@@ -235,7 +239,7 @@ fn start_failure(name: &str, cause: &str, log: Option<&mut Tail>) -> anyhow::Err
         terminal::warning("Log", format!("the last lines of {name}:"));
     }
     for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
-        anstream::eprintln!("{}", log_line::pretty(name, line, name.len()));
+        terminal::progress(log_line::pretty(name, line, name.len()));
     }
     anyhow::anyhow!(
         "{name} did not start: {cause}; the others are stopped\n  correct what the log says and run `cargo seawall up` \

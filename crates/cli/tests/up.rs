@@ -200,6 +200,21 @@ fn a_service_that_ignores_the_signal_is_killed_in_time() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_terminal_that_is_gone_keeps_nothing_from_ending_in_order() {
+    let stack = Stack::new();
+    // Writing to it fails, as it does to a terminal that has been closed.
+    let gone = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = stack.command(&["up", "--prebuilt", "bin"]);
+    let mut up = Up { child: command.stdout(gone()).stderr(gone()).spawn().unwrap() };
+    let pids = [stack.wait_for("alpha", "serving"), stack.wait_for("beta", "serving")];
+    up.signal(Signal::SIGHUP);
+    let status = poll(|| up.child.try_wait().unwrap()).expect("`up` does not end");
+    assert_eq!(status.code(), Some(0));
+    assert_gone(&pids);
+    assert!(!stack.root.path().join(".seawall/state.json").exists());
+}
+
+#[test]
 fn services_end_also_when_up_is_killed() {
     let stack = Stack::new();
     let up = stack.start(&[]);
@@ -295,6 +310,10 @@ fn detached_it_returns_when_ready_and_down_ends_it() {
             i32::try_from(service["pid"].as_i64().unwrap()).unwrap()
         })
         .collect();
+    let second = stack.output(&["up", "--prebuilt", "bin", "--detach"]);
+    assert_eq!(second.status.code(), Some(1));
+    let log = std::fs::read_to_string(stack.root.path().join(".seawall/logs/up.log")).unwrap();
+    assert!(log.contains("Serving beta"), "the log is still that of the first: {log}");
     let down = stack.output(&["down"]);
     assert!(down.status.success());
     assert!(String::from_utf8(down.stdout).unwrap().starts_with("Ended 2 services in "));
@@ -360,6 +379,17 @@ fn a_service_reaches_those_it_calls_by_what_it_is_handed() {
         assert!(handed.contains(&expected), "{expected} is not in:\n{handed}");
     }
     assert!(!handed.contains("beta SEAWALL_SQL") && !handed.contains("alpha SEAWALL_REDIS"), "{handed}");
+}
+
+#[test]
+fn a_server_that_is_away_is_named_without_its_password() {
+    let stack = Stack::new();
+    let url = "postgres=postgres://me:secret@127.0.0.1:1/postgres";
+    let output = stack.output(&["up", "--prebuilt", "bin", "--with", url]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("error: postgres://127.0.0.1:1/postgres cannot be used"), "{errors}");
+    assert!(!errors.contains("secret"), "{errors}");
 }
 
 #[test]

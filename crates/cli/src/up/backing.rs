@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seawall_backends::{
     Jaeger, JaegerPorts, Options, Postgres, Redis, RunningJaeger, RunningPostgres, RunningRedis, create_database,
 };
@@ -34,6 +34,16 @@ enum Kind {
     Jaeger,
 }
 
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Jaeger => "jaeger",
+        }
+    }
+}
+
 impl FromStr for With {
     type Err = String;
 
@@ -50,6 +60,16 @@ impl FromStr for With {
         }
         Ok(Self { kind, url })
     }
+}
+
+/// Fails if something is asked for twice.
+pub(super) fn check(with: &[With]) -> Result<()> {
+    for (index, one) in with.iter().enumerate() {
+        if with[..index].iter().any(|other| other.kind == one.kind) {
+            bail!("`--with` names {} twice; take one of them away", one.kind.as_str());
+        }
+    }
+    Ok(())
 }
 
 /// Whether SQL is PostgreSQL's rather than SQLite's.
@@ -93,7 +113,9 @@ impl Backing {
         }
         if let Some(postgres) = &backing.postgres {
             for service in services.iter().filter(|service| service.metadata.sql) {
-                create_database(&database_url(postgres, "postgres"), &database(&service.name)).await?;
+                let url = database_url(postgres, "postgres");
+                let made = create_database(&url, &database(&service.name)).await;
+                made.with_context(|| format!("{} cannot be used", without_secrets(&url)))?;
             }
         }
         Ok(backing)
@@ -250,6 +272,14 @@ mod tests {
         assert_eq!("jaeger=http://h:4317".parse(), Ok(given));
         assert!("mysql".parse::<With>().unwrap_err().contains("postgres, redis, jaeger"));
         assert!("redis=http://h".parse::<With>().unwrap_err().contains("redis://"));
+    }
+
+    #[test]
+    fn nothing_is_asked_for_twice() {
+        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<With>>();
+        assert!(check(&parse(&["postgres", "redis", "jaeger"])).is_ok());
+        let twice = check(&parse(&["redis", "postgres", "postgres=postgres://h"])).unwrap_err().to_string();
+        assert!(twice.contains("postgres twice"), "{twice}");
     }
 
     #[test]
