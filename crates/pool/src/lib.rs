@@ -111,7 +111,8 @@ pub(crate) struct Shared {
     held: held::Held,
     metrics: metrics::Metrics,
     /// SQLite has one writer at a time. Waiting for it here is fair and costs nothing, where waiting
-    /// inside SQLite is polling; and nobody holds a connection while waiting.
+    /// inside SQLite is polling. Nobody holds a connection while waiting, except a caller that writes
+    /// on a [`Connection`] of its own.
     writer: Option<Semaphore>,
 }
 
