@@ -41,7 +41,8 @@ impl Ports {
     }
 }
 
-fn local(port: u16) -> SocketAddr {
+/// The address on 127.0.0.1.
+pub(crate) fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 

@@ -112,10 +112,9 @@ async fn up(args: &Args, workspace: &Workspace, services: Vec<Service>) -> Resul
             terminal::warning("Ended", format!("{left} that an earlier `up` left behind when it was killed"));
         }
     }
-    let addresses = Addresses::pick_all(&services, &workspace.services)?;
-    let state = plan::state(&services, &addresses, backing::sql_backend(&args.with));
+    let state = plan::state(&services, &Addresses::preferred(&services), backing::sql_backend(&args.with));
     let run = Run { args, workspace, services: &services, board: Rc::new(Board::new(state, layout.state())) };
-    let outcome = run.all(addresses, &mut signals).await;
+    let outcome = run.all(&mut signals).await;
     std::fs::remove_file(layout.state())?;
     outcome
 }
@@ -138,12 +137,16 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Builds, starts what services need, runs them, and ends everything in the reverse order.
-    async fn all(&self, mut addresses: Addresses, signals: &mut Signals) -> Result<ExitCode> {
+    async fn all(&self, signals: &mut Signals) -> Result<ExitCode> {
         let layout = self.workspace.layout();
         let programs = tokio::select! {
             programs = self.programs() => programs?,
             () = signals.next() => bail!("interrupted while building"),
         };
+        // Not before the build, which takes long enough for somebody else to take a port.
+        let mut addresses = Addresses::pick_all(self.services, &self.workspace.services)?;
+        let state = plan::state(self.services, &addresses, backing::sql_backend(&self.args.with));
+        self.board.update(|known| *known = state);
         let mut backing = tokio::select! {
             backing = Backing::start(&self.args.with, &layout, &mut addresses, self.services) => backing?,
             () = signals.next() => bail!("interrupted while starting"),

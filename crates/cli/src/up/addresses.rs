@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 
-use crate::ports::Ports;
+use crate::ports::{Ports, local};
 use crate::terminal;
 use crate::workspace::Service;
 
@@ -20,6 +20,19 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    /// The preferred ports of `services`, taken or not.
+    pub(super) fn preferred(services: &[Service]) -> Self {
+        let of = |port: fn(&Service) -> u16| {
+            services.iter().map(|service| (service.name.clone(), local(port(service)))).collect()
+        };
+        Self {
+            grpc: of(|service| service.metadata.port),
+            metrics: of(|service| service.metadata.metrics_port),
+            otlp: seawall_collector::DEFAULT_ADDRESS,
+            ports: Ports::new([]),
+        }
+    }
+
     /// The preferred ports of `services`, which are some of the `known` ones; where one is taken, the
     /// next free one that none of them prefers.
     pub(super) fn pick_all(services: &[Service], known: &[Service]) -> Result<Self> {
