@@ -60,7 +60,7 @@ pub(crate) async fn run(layout: &Layout, json: bool) -> Result<ExitCode> {
             if json {
                 report::json(&state.snapshot)?;
             } else {
-                report::ready(&state, &layout.tools())?;
+                report::ready(&state, &layout.tools(), "cargo seawall down")?;
             }
             return Ok(ExitCode::SUCCESS);
         }

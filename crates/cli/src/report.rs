@@ -9,15 +9,15 @@ use crate::state::{Condition, Snapshot, State};
 use crate::terminal::{self, BAD, BOLD, BUSY, DIM, GOOD, Table, WARN, styled};
 use crate::tools::{self, Tools};
 
-/// The stack when it is ready: the services, where traces go, what to try.
-pub(crate) fn ready(state: &State, tools: &Tools) -> Result<()> {
+/// The stack when it is ready: the services, where traces go, what to try, and how it is ended.
+pub(crate) fn ready(state: &State, tools: &Tools, end: &str) -> Result<()> {
     terminal::print("")?;
     services(&state.snapshot, false)?;
     terminal::print("")?;
     surroundings(&state.snapshot)?;
     if !state.examples.is_empty() {
         terminal::print("")?;
-        terminal::print(styled(BOLD, "Try it"))?;
+        terminal::print(format!("{} {}", styled(BOLD, "Try it"), styled(DIM, format!("({end} ends everything)"))))?;
         for example in &state.examples {
             terminal::print(example)?;
         }

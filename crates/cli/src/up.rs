@@ -201,7 +201,7 @@ impl Run<'_> {
         // A table that nobody reads is no reason to end.
         let _ = match (json, detached) {
             (true, _) => self.board.read(|state| report::json(&state.snapshot)),
-            (false, false) => self.board.read(|state| report::ready(state, &layout.tools())),
+            (false, false) => self.board.read(|state| report::ready(state, &layout.tools(), "Ctrl-C")),
             (false, true) => Ok(()),
         };
     }

@@ -9,6 +9,10 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::{Backend, Error};
 
+/// How the URL of a database begins.
+const SQLITE: &str = "sqlite://";
+const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
+
 /// The settings of a pool: the section `sql`.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -28,10 +32,14 @@ impl Config {
         let positive = |timeout: &Duration| !timeout.is_zero();
         let more = "more than 0s";
         Self {
-            url: section.get(
+            url: section.checked(
                 "url",
                 default_url,
                 "the database: sqlite:///path/file.db or postgres://user@host/database",
+                "a URL that begins with sqlite://, postgres:// or postgresql://",
+                |url: &SecretString| {
+                    [SQLITE].iter().chain(&POSTGRES).any(|scheme| url.expose_secret().starts_with(scheme))
+                },
             ),
             size_max: section
                 .checked("size_max", "10", "how many connections at most", "1 to 1000", |n| (1..=1000).contains(n)),
@@ -115,10 +123,10 @@ impl Config {
 
     pub(crate) fn target(&self) -> Result<Target, Error> {
         let url = self.url.expose_secret();
-        if let Some(path) = url.strip_prefix("sqlite://") {
+        if let Some(path) = url.strip_prefix(SQLITE) {
             return sqlite(path);
         }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        if POSTGRES.iter().any(|scheme| url.starts_with(scheme)) {
             return postgres(url, self.connect_timeout);
         }
         Err(Error::settings("sql.url must begin with sqlite:// or postgres://"))

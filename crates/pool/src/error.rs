@@ -86,7 +86,11 @@ impl Error {
     }
 
     pub(crate) fn unreachable(database: &str) -> Self {
-        let text = format!("cannot connect to the database {database}: is it running, and is sql.url right?");
+        let text = if database.starts_with("sqlite:") {
+            format!("cannot use the database {database}")
+        } else {
+            format!("cannot connect to the database {database}: is it running, and is sql.url right?")
+        };
         Self::new(Kind::Unreachable, text)
     }
 

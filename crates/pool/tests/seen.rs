@@ -224,3 +224,15 @@ async fn a_file_that_cannot_be_opened_is_named() {
     let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     assert!(text.contains("test.db") && text.contains("file is not a database"), "{text}");
 }
+
+#[test]
+fn a_url_of_no_known_kind_is_one_of_the_mistakes_and_is_not_shown() {
+    let mut reader = seawall_config::Reader::new("[sql]\nurl = 5\nsize_max = 0", "shop.toml", [("HOME", "/")]);
+    Config::read(&mut reader.section("sql"), "sqlite://shop.db");
+    let mistakes = reader.finish().unwrap_err().to_string();
+    assert!(
+        mistakes.contains("sql.url = (hidden) (from shop.toml): must be a URL that begins with sqlite://"),
+        "{mistakes}"
+    );
+    assert!(mistakes.contains("sql.size_max"), "{mistakes}");
+}

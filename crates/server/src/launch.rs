@@ -60,7 +60,7 @@ where
     // Dropping the runtime would wait for blocking work without end, such as the last export.
     runtime.shutdown_background();
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{}: {error:#}", identity.name);
             ExitCode::FAILURE
@@ -68,7 +68,8 @@ where
     }
 }
 
-async fn run<C, F>(identity: Identity, settings: Settings<C>, start: F) -> anyhow::Result<()>
+/// Fails only before there is a log to say so.
+async fn run<C, F>(identity: Identity, settings: Settings<C>, start: F) -> anyhow::Result<ExitCode>
 where
     F: AsyncFnOnce(C, Server) -> anyhow::Result<Server>,
 {
@@ -90,7 +91,7 @@ where
         tracing::error!(cause = format!("{error:#}"), "cannot go on");
     }
     telemetry.shutdown().await;
-    result
+    Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 struct Settings<C> {
