@@ -42,10 +42,17 @@ pub(crate) async fn apply(sql: &Sql, migrations: &'static [Migration]) -> Result
         }
     }
     let all = async {
-        while let Some(applied) = step(sql, migrations).await? {
-            tracing::info!(version = applied.version, name = applied.name, "migration applied");
+        loop {
+            match step(sql, migrations).await {
+                Ok(Some(applied)) => {
+                    tracing::info!(version = applied.version, name = applied.name, "migration applied");
+                }
+                Ok(None) => return Ok(()),
+                // SQLite's lock is waited for only as long as any write waits; a migration may take longer.
+                Err(error) if error.kind() == Kind::Busy => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     };
     tokio::time::timeout(LOCK_TIMEOUT, all).await.unwrap_or_else(|_| {
         let text = format!("the migrations did not end within {LOCK_TIMEOUT:?}: does another process hold their lock?");

@@ -236,3 +236,21 @@ fn a_url_of_no_known_kind_is_one_of_the_mistakes_and_is_not_shown() {
     );
     assert!(mistakes.contains("sql.size_max"), "{mistakes}");
 }
+
+/// Another process may take longer with a migration than any write waits for another.
+#[tokio::test]
+async fn a_start_waits_for_the_migrations_of_another_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.db");
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other.execute_batch("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE").unwrap();
+
+    let url = format!("sqlite://{}", file.display());
+    let variables = [("SEAWALL_SQL_URL", url.as_str()), ("SEAWALL_SQL_BUSY_TIMEOUT", "10ms")];
+    let config = Config::read(&mut seawall_config::Reader::new("", "", variables).section("sql"), "sqlite://x.db");
+    let mut start = std::pin::pin!(Sql::open(&config, MIGRATIONS));
+    let early = tokio::time::timeout(Duration::from_millis(200), start.as_mut()).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    other.execute_batch("COMMIT").unwrap();
+    start.await.unwrap();
+}
