@@ -16,14 +16,7 @@ use seawall_error::code_name;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use crate::metrics::Instruments;
-
-/// On which side of the wire a call is recorded.
-#[derive(Debug, Clone)]
-pub(crate) enum Side {
-    Server,
-    Client { target: Arc<str> },
-}
+use crate::metrics::{Instruments, Side};
 
 /// One call: filled while it runs, read once when it ends. Dropped before its end, it was cancelled,
 /// or its handler has panicked.

@@ -9,8 +9,9 @@ use opentelemetry::Context;
 use tower::{Layer, Service};
 use tracing::{Span, field};
 
-use crate::call::{Record, RecordedBody, ResponseFuture, Side};
+use crate::call::{Record, RecordedBody, ResponseFuture};
 use crate::context::{self, Begins};
+use crate::metrics::Side;
 
 /// Gives every outgoing call a client span if it is sampled, its metrics, and the trace context in
 /// its headers.

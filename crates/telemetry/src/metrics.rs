@@ -9,14 +9,19 @@ use prometheus::{Encoder as _, TextEncoder};
 use seawall_error::code_name;
 use tonic::Code;
 
-use crate::call::Side;
-
 /// The boundaries of gRFC A66, in seconds.
 const LATENCY_BOUNDARIES: [f64; 41] = [
     0.0, 0.000_01, 0.000_05, 0.000_1, 0.000_3, 0.000_6, 0.000_8, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01,
     0.013, 0.016, 0.02, 0.025, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8,
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0,
 ];
+
+/// On which side of the wire a call is recorded.
+#[derive(Debug, Clone)]
+pub(crate) enum Side {
+    Server,
+    Client { target: Arc<str> },
+}
 
 /// What is counted and timed of every call.
 #[derive(Debug)]

@@ -9,8 +9,9 @@ use http_body::Body;
 use tower::{Layer, Service};
 use tracing::{Span, field};
 
-use crate::call::{Record, RecordedBody, ResponseFuture, Side};
+use crate::call::{Record, RecordedBody, ResponseFuture};
 use crate::context::{self, Begins};
+use crate::metrics::Side;
 
 /// Gives every call its trace context, a server span if it is sampled, and its metrics; puts the
 /// trace id into every error that goes out.
