@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tempfile::TempDir;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -21,18 +20,22 @@ fn blocks() -> Vec<Vec<String>> {
 }
 
 /// A copy of what git knows of the workspace, and of what it does not ignore.
+///
+/// It is always at the same place and builds into a folder of its own: cargo takes what was built for
+/// a copy elsewhere for its own, because it compares files and times but not where they are.
 struct Copy {
-    folder: TempDir,
+    folder: PathBuf,
     up: Option<Child>,
 }
 
 impl Copy {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let copy = "git ls-files -z --cached --others --exclude-standard \
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
+        let copy = "mkdir -p \"$1\" && find \"$1\" -mindepth 1 -maxdepth 1 ! -name target -exec rm -rf {} + \
+                    && git ls-files -z --cached --others --exclude-standard \
                     | while IFS= read -r -d '' file; do [ -e \"$file\" ] && printf '%s\\0' \"$file\"; done \
                     | tar --create --null --files-from - | tar --extract --directory \"$1\"";
-        let done = Command::new("bash").args(["-c", copy, "copy"]).arg(folder.path()).current_dir(root()).status();
+        let done = Command::new("bash").args(["-c", copy, "copy"]).arg(&folder).current_dir(root()).status();
         assert!(done.unwrap().success(), "the workspace cannot be copied");
         Self { folder, up: None }
     }
@@ -48,9 +51,7 @@ impl Copy {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        // The same dependencies are not built twice: only what lies in the copy is.
-        let target = Path::new(env!("CARGO_BIN_EXE_cargo-seawall")).ancestors().nth(2).unwrap();
-        command.current_dir(self.folder.path()).env("CARGO_TARGET_DIR", target).stdin(Stdio::null());
+        command.current_dir(&self.folder).env("CARGO_TARGET_DIR", self.folder.join("target")).stdin(Stdio::null());
         command
     }
 
