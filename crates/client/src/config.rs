@@ -1,10 +1,13 @@
 //! The settings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use seawall_config::{Section, Setting};
+
+use crate::connect::{Connect, Tcp};
 
 /// How a peer is reached.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct Config {
     pub keepalive_interval: Duration,
     /// How long the answer to a probe may take.
     pub keepalive_timeout: Duration,
+    /// The network. TCP unless it is replaced in code.
+    pub connector: Arc<dyn Connect>,
 }
 
 /// An address as a setting.
@@ -59,6 +64,7 @@ impl Config {
             connect_timeout: connect,
             keepalive_interval: interval,
             keepalive_timeout: answer,
+            connector: Arc::new(Tcp),
         }
     }
 }

@@ -1,26 +1,32 @@
-//! The connection to a peer: one HTTP/2 connection over TCP, made when it is needed and shared.
+//! The connection to a peer: one HTTP/2 connection, made when it is needed and shared.
 //!
 //! Not tonic's channel, which ends a call at the very moment that the peer was told: the peer's own
 //! answer, which the margin is for, would come too late, and the peer would see a call that was
 //! cancelled where it was late.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::Map;
+use futures_util::future::{BoxFuture, Map};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::MapErr;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connected, Connection as Connecting};
 use hyper_util::client::legacy::{self, Client, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service;
 
 use crate::Config;
+use crate::connect::{Connect, Io};
 
 type Answer = Result<Response<Incoming>, legacy::Error>;
 type Mapped = Result<Response<ResponseBody>, Status>;
@@ -34,22 +40,88 @@ pub(crate) type ConnectionFuture = Map<ResponseFuture, fn(Answer) -> Mapped>;
 /// A peer's address and the connection to it. Always ready: a call waits inside of its own deadline.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    client: Client<HttpConnector, Body>,
+    client: Client<Dial, Body>,
     authority: Authority,
 }
 
 impl Connection {
     pub(crate) fn new(config: &Config) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
+        let dial = Dial {
+            connector: Arc::clone(&config.connector),
+            authority: config.authority.clone(),
+            timeout: config.connect_timeout,
+        };
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .http2_only(true)
             .http2_keep_alive_interval(config.keepalive_interval)
             .http2_keep_alive_timeout(config.keepalive_timeout)
-            .build(connector);
+            .build(dial);
         Self { client, authority: config.authority.clone() }
+    }
+}
+
+/// Makes the connection.
+#[derive(Debug, Clone)]
+struct Dial {
+    connector: Arc<dyn Connect>,
+    authority: Authority,
+    timeout: Duration,
+}
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<Dialed>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<TokioIo<Dialed>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (connecting, timeout) = (self.connector.connect(&self.authority), self.timeout);
+        async move { Ok(TokioIo::new(Dialed(tokio::time::timeout(timeout, connecting).await??))) }.boxed()
+    }
+}
+
+/// A connection as hyper's client wants it.
+struct Dialed(Box<dyn Io>);
+
+impl Connecting for Dialed {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Dialed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Dialed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

@@ -16,9 +16,11 @@
 //! ```
 //!
 //! # Structure
-//! `lib.rs` composes the stack; `connection.rs` is what it stands on; `config.rs` are the settings.
+//! `lib.rs` composes the stack; `connection.rs` is what it stands on; `connect.rs` reaches the
+//! network; `config.rs` are the settings.
 
 mod config;
+mod connect;
 mod connection;
 
 use std::task::{Context, Poll};
@@ -31,6 +33,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
 pub use config::Config;
+pub use connect::{Connect, Io, Tcp};
 use connection::{Connection, ConnectionFuture, ResponseBody};
 
 /// A peer. Connects when it is first called, and again when the connection is lost. Clones share the

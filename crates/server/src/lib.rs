@@ -9,12 +9,13 @@
 //!
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `serve.rs` accepts
-//! and drains connections; `admin.rs` answers on the metrics port; `methods.rs` knows the methods of
+//! and drains connections, which `listener.rs` takes from TCP; `admin.rs` answers on the metrics port; `methods.rs` knows the methods of
 //! the contracts; `config.rs` are the settings; `launch.rs` starts a process.
 
 mod admin;
 mod config;
 mod launch;
+mod listener;
 mod methods;
 mod serve;
 mod stack;
@@ -33,6 +34,7 @@ use tower::Service;
 
 pub use config::Config;
 pub use launch::{Identity, launch};
+pub use listener::Listener;
 
 use methods::Methods;
 
@@ -84,6 +86,19 @@ impl Server {
         let listener = listen(self.config.listen).await?;
         let admin = listen(self.config.metrics_listen).await?;
         Ok(Bound { config: self.config, routes, methods, health: self.health, listener, admin })
+    }
+
+    /// Serves gRPC on `listener`, without a metrics port, until the shutdown begins and the drain has
+    /// ended. For networks other than TCP; [`bind`](Self::bind) is what a process does.
+    ///
+    /// # Errors
+    /// If the descriptors cannot be read.
+    pub async fn serve(self, listener: impl Listener, shutdown: Shutdown) -> Result<(), ServeError> {
+        let methods = Methods::try_new(self.descriptors)?;
+        let routes = self.reflection(self.routes.clone())?.prepare();
+        let stack = stack::stack(routes, methods, &self.config);
+        serve::run(listener, stack, &self.config, &self.health, &shutdown).await;
+        Ok(())
     }
 
     /// Both versions, because older tools speak only v1alpha. They list what is served, and know the

@@ -13,12 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use seawall_health::Health;
 use seawall_shutdown::Shutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::Service;
 
 use crate::config::Config;
+use crate::listener::Listener;
 
 /// Above this the peer is not a gRPC client but a nuisance.
 const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
@@ -32,8 +33,9 @@ const LOCAL_ERROR_RESETS_MAX: usize = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the shutdown begins and the drain has ended.
-pub(crate) async fn run<S, B>(listener: TcpListener, stack: S, config: &Config, health: &Health, shutdown: &Shutdown)
+pub(crate) async fn run<L, S, B>(mut listener: L, stack: S, config: &Config, health: &Health, shutdown: &Shutdown)
 where
+    L: Listener,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
@@ -45,7 +47,7 @@ where
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&mut listener, &permits) => accepted,
             Some(_) = connections.join_next() => continue,
             () = shutdown.begun() => break,
         };
@@ -68,7 +70,7 @@ where
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
 /// The next connection, once there is room for it. `None` if there was a passing fault.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Permit)> {
+async fn accept<L: Listener>(listener: &mut L, permits: &Arc<Semaphore>) -> Option<(L::Io, SocketAddr, Permit)> {
     let permit = permits.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),
@@ -95,21 +97,20 @@ fn protocol(config: &Config) -> http2::Builder<TokioExecutor> {
 
 /// Drives one connection to its end. When the shutdown begins, the peer is told to go away and the
 /// calls in flight go on.
-async fn connection<S, B>(
+async fn connection<I, S, B>(
     http2: http2::Builder<TokioExecutor>,
-    stream: TcpStream,
+    stream: I,
     peer: SocketAddr,
     stack: S,
     shutdown: Shutdown,
 ) where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error = tonic::Status> + Send + 'static,
 {
-    // Small frames must not wait for each other; failing to say so costs latency only.
-    let _ = stream.set_nodelay(true);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         stack.clone().call(request)

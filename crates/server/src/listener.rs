@@ -1,0 +1,28 @@
+//! Where connections come from: TCP, or whatever else accepts them.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Accepts connections for [`Server::serve`](crate::Server::serve). Dropping it closes the port.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next connection and the address of its peer. Must be cancel-safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        // Small frames must not wait for each other; failing to say so costs latency only.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, peer))
+    }
+}
