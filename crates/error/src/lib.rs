@@ -30,8 +30,9 @@ mod violations;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
-pub use status::{add_request_id, code_name};
+pub use status::{RETRY_PUSHBACK, add_request_id, code_name};
 pub use tonic::Code;
 pub use violations::Violations;
 
@@ -49,7 +50,16 @@ struct Inner {
     message: String,
     metadata: Vec<(&'static str, String)>,
     detail: Detail,
+    retry: Retry,
     source: Option<Source>,
+}
+
+/// What the client is told about making the call again (gRFC A6, "Pushback", and
+/// `google.rpc.RetryInfo`).
+#[derive(Debug, Clone, Copy, Default)]
+struct Retry {
+    after: Option<Duration>,
+    forbidden: bool,
 }
 
 /// The standard detail beside `ErrorInfo` that a code calls for.
@@ -88,6 +98,7 @@ impl Domain {
             message: message.into(),
             metadata: Vec::new(),
             detail: Detail::None,
+            retry: Retry::default(),
             source: None,
         }))
     }
@@ -161,6 +172,22 @@ impl Error {
     #[must_use]
     pub fn with_metadata(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.0.metadata.push((key, value.into()));
+        self
+    }
+
+    /// Says when the call is likely to be taken: in `google.rpc.RetryInfo` for whoever reads errors,
+    /// and in `grpc-retry-pushback-ms` for the client's retries.
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.0.retry.after = Some(after);
+        self
+    }
+
+    /// Forbids the client's retries: `grpc-retry-pushback-ms` is -1, whatever `RetryInfo` says about
+    /// calls to come.
+    #[must_use]
+    pub fn without_retry(mut self) -> Self {
+        self.0.retry.forbidden = true;
         self
     }
 

@@ -8,10 +8,11 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderValue};
 use prost::Message as _;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
-use crate::{Detail, Error, SEAWALL};
+use crate::{Detail, Error, Retry, SEAWALL};
 
 /// What the peer sends may be padded or not.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -41,12 +42,30 @@ impl From<Error> for Status {
                 details.set_resource_info(*kind, name, "", &inner.message);
             }
         }
+        if inner.retry.after.is_some() {
+            details.set_retry_info(inner.retry.after);
+        }
         let mut status = Status::with_error_details(inner.code, inner.message, details);
+        if let Some(value) = pushback(inner.retry) {
+            status.metadata_mut().insert(RETRY_PUSHBACK, value);
+        }
         if let Some(source) = inner.source {
             status.set_source(Arc::from(source));
         }
         status
     }
+}
+
+/// The metadata in which a server tells a client when to try again, or not to (gRFC A6).
+pub const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+fn pushback(retry: Retry) -> Option<MetadataValue<Ascii>> {
+    if retry.forbidden {
+        return Some(MetadataValue::from_static("-1"));
+    }
+    // Rounded up: who comes back a millisecond early is refused again.
+    let after_ms = retry.after?.as_nanos().div_ceil(1_000_000);
+    Some(i32::try_from(after_ms).unwrap_or(i32::MAX).into())
 }
 
 fn log(error: &Error) {

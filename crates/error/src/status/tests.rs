@@ -1,10 +1,12 @@
 //! What a client reads from an error.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{Domain, Error, Violations, add_request_id};
+use crate::{Domain, Error, RETRY_PUSHBACK, SEAWALL, Violations, add_request_id};
 
 const SHOP: Domain = Domain::new("shop.example.com");
 
@@ -90,4 +92,21 @@ fn a_dependency_passes_on_only_what_the_caller_can_act_on() {
     let status = received(Error::dependency("user", Status::unavailable("tcp connect to 10.1.2.3 refused")).into());
     assert_eq!(status.message(), "the user service cannot be reached");
     assert_eq!(status.get_error_details().error_info().unwrap().metadata["dependency"], "user");
+}
+
+#[test]
+fn push_back_is_for_people_and_for_clients() {
+    let busy = || SEAWALL.error(Code::Unavailable, "OVERLOADED", "too many calls at once");
+    let pushback = |status: &Status| status.metadata().get(RETRY_PUSHBACK).map(|v| v.to_str().unwrap().to_owned());
+
+    let status = Status::from(busy());
+    assert!(pushback(&status).is_none() && status.get_details_retry_info().is_none());
+
+    let status = Status::from(busy().with_retry_after(Duration::from_micros(1_200)));
+    assert_eq!(pushback(&status).as_deref(), Some("2"));
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_micros(1_200)));
+
+    let status = Status::from(busy().with_retry_after(Duration::from_secs(3)).without_retry());
+    assert_eq!(pushback(&status).as_deref(), Some("-1"));
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(3)));
 }
