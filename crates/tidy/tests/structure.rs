@@ -6,9 +6,21 @@ use seawall_tidy::{Member, files, members, read, toml};
 
 /// Who may depend on whom: only on what stands in an earlier row. The first row knows nobody; layers
 /// do not know each other; they meet in `server` and `client`.
-const ROWS: [&[&str]; 6] = [
-    &["seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-tidy"],
-    &["seawall-deadline", "seawall-health", "seawall-resource", "seawall-shutdown", "seawall-telemetry"],
+const ROWS: [&[&str]; 8] = [
+    &["seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-tidy", "seawall-window"],
+    &["seawall-classify", "seawall-propagation", "seawall-provenance"],
+    &[
+        "seawall-balance",
+        "seawall-breaker",
+        "seawall-deadline",
+        "seawall-health",
+        "seawall-limit",
+        "seawall-resource",
+        "seawall-retry",
+        "seawall-shutdown",
+        "seawall-telemetry",
+    ],
+    &["seawall-policy"],
     &["seawall-client", "seawall-collector", "seawall-pool", "seawall-server"],
     &["seawall-testkit"],
     &["seawall-cli"],
