@@ -21,6 +21,12 @@ fn add_at(window: &Arc<Window<1>>, origin: Instant, ticks: [u32; 2]) -> [thread:
     })
 }
 
+fn join(writers: [thread::JoinHandle<()>; 2]) {
+    for writer in writers {
+        writer.join().unwrap();
+    }
+}
+
 #[test]
 fn no_event_is_lost() {
     loom::model(|| {
@@ -28,7 +34,7 @@ fn no_event_is_lost() {
         let window = window(origin);
         let writers = add_at(&window, origin, [0, 0]);
         window.add(origin, 0, 1);
-        writers.map(|writer| writer.join().unwrap());
+        join(writers);
         assert_eq!(window.sum(origin), [3]);
     });
 }
@@ -43,7 +49,7 @@ fn a_lap_that_begins_in_two_threads_begins_once() {
         let writers = add_at(&window, origin, [2, 2]);
         let seen = window.sum(origin + WIDTH * 2)[0];
         assert!(seen <= 2, "{seen} events in a lap that has at most 2");
-        writers.map(|writer| writer.join().unwrap());
+        join(writers);
         assert_eq!(window.sum(origin + WIDTH * 2), [2]);
     });
 }
@@ -54,7 +60,7 @@ fn a_late_event_does_not_take_a_newer_bucket_back() {
         let origin = Instant::now();
         let window = window(origin);
         let writers = add_at(&window, origin, [0, 2]);
-        writers.map(|writer| writer.join().unwrap());
+        join(writers);
         assert_eq!(window.sum(origin + WIDTH * 2), [1]);
     });
 }
