@@ -19,6 +19,7 @@ pub(crate) struct Manager {
     target: Target,
     connect_timeout: Duration,
     busy_timeout: Duration,
+    inline_sqlite: Option<fn() -> Duration>,
     lifetime_max: Duration,
     /// Tells those who wait for a connection why none comes.
     failure: watch::Sender<Option<Arc<Error>>>,
@@ -32,6 +33,7 @@ impl Manager {
             target,
             connect_timeout: config.connect_timeout,
             busy_timeout: config.busy_timeout,
+            inline_sqlite: config.inline_sqlite,
             lifetime_max: config.lifetime_max,
             failure,
             expired: Arc::default(),
@@ -42,7 +44,7 @@ impl Manager {
         // Which database it is, the pool says.
         let failed = || Error::new(Kind::Unreachable, "connecting failed");
         match &self.target {
-            Target::Sqlite(path) => sqlite::Connection::open(path, self.busy_timeout)
+            Target::Sqlite(path) => sqlite::Connection::open(path, self.busy_timeout, self.inline_sqlite)
                 .await
                 .map(Engine::Sqlite)
                 .map_err(|source| Error::cannot_open(path).with_source(source)),

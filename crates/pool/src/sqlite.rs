@@ -1,9 +1,12 @@
-//! A SQLite connection on a thread of its own.
+//! A SQLite connection, on a thread of its own.
 //!
 //! SQLite blocks, so it must not run on the runtime's threads. The thread takes jobs from a bounded
 //! queue, one at a time, and answers each by a oneshot. An abandoned job is stopped by SQLite's
 //! progress handler rather than by `sqlite3_interrupt`, which does nothing when it comes between the
 //! queueing of a statement and its first step.
+//!
+//! A simulator has it on the calling task instead, because a thread answers in real time, which no
+//! seed can replay.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,12 +27,21 @@ const QUEUE_MAX: usize = 4;
 const STEPS_BETWEEN_CHECKS: i32 = 1000;
 const CACHED_STATEMENTS_MAX: usize = 128;
 
-/// The handle to the thread. Dropping it ends the thread, which closes the database.
+/// The handle to SQLite. Dropping it closes the database.
 pub(crate) struct Connection {
-    jobs: mpsc::Sender<Job>,
+    place: Place,
     control: Arc<Control>,
     last_id: u64,
     busy_timeout: Duration,
+}
+
+/// Where SQLite runs.
+enum Place {
+    /// On a thread, which ends when nobody can send it jobs any more.
+    Thread(mpsc::Sender<Job>),
+    /// On the task that calls. Each job is delayed twice, before it is done and before its caller
+    /// hears of it, so that a call can end or a process die on either side of a commit.
+    Inline { connection: rusqlite::Connection, delay: fn() -> Duration, broken: bool },
 }
 
 /// What the thread has to know while it is inside SQLite.
@@ -84,46 +96,57 @@ enum Work {
 }
 
 impl Connection {
-    /// Starts the thread and opens the file, which is made if there is none, with its folders.
-    pub(crate) async fn open(path: &Path, busy_timeout: Duration) -> Result<Self, rusqlite::Error> {
-        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        let (opened, is_open) = oneshot::channel();
+    /// Opens the file, which is made if there is none, with its folders: on a thread of its own, or
+    /// with `inline` on the calling task.
+    pub(crate) async fn open(
+        path: &Path,
+        busy_timeout: Duration,
+        inline: Option<fn() -> Duration>,
+    ) -> Result<Self, rusqlite::Error> {
         let control = Arc::new(Control {
             running_id: AtomicU64::new(1),
             abandoned_id: AtomicU64::new(0),
             busy_until: Mutex::new(Instant::now() + busy_timeout),
         });
-        let path = path.to_owned();
-        let inside = Arc::clone(&control);
-        std::thread::Builder::new()
-            .name("seawall-sqlite".to_owned())
-            .spawn(move || match connect(&path, &inside) {
-                Ok(mut connection) => {
-                    // Nobody waits any more: then the queue is closed too, and the thread ends.
-                    let _ = opened.send(Ok(()));
-                    serve(&mut connection, queue, &inside);
-                }
-                Err(error) => drop(opened.send(Err(error))),
-            })
-            .map_err(|error| failure(ffi::SQLITE_NOMEM, format!("cannot start a thread: {error}")))?;
-        is_open.await.unwrap_or_else(|_| Err(failure(ffi::SQLITE_ABORT, "the thread ended".to_owned())))?;
-        Ok(Self { jobs, control, last_id: 1, busy_timeout })
+        let place = match inline {
+            Some(delay) => Place::Inline { connection: connect(path, &control)?, delay, broken: false },
+            None => Place::Thread(start(path, &control).await?),
+        };
+        Ok(Self { place, control, last_id: 1, busy_timeout })
     }
 
-    /// Whether the thread has ended.
+    /// Whether nothing can be asked of it any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.jobs.is_closed()
+        match &self.place {
+            Place::Thread(jobs) => jobs.is_closed(),
+            Place::Inline { broken, .. } => *broken,
+        }
     }
 
     pub(crate) async fn run(&mut self, command: Command<'_>) -> Result<Output, Error> {
-        let (reply, answer) = oneshot::channel();
-        let work = match command {
-            Command::Statement { sql, params } => Work::Run { sql, params: params.to_vec(), reply },
-            Command::Batch(sql) => Work::Batch { sql, reply },
-        };
-        let job = self.job(work);
-        self.jobs.send(job).await.map_err(|_| Error::lost())?;
-        answer.await.unwrap_or_else(|_| Err(Error::lost()))
+        let (id, busy_until) = self.next_job();
+        match &mut self.place {
+            Place::Thread(jobs) => {
+                let (reply, answer) = oneshot::channel();
+                let work = match command {
+                    Command::Statement { sql, params } => Work::Run { sql, params: params.to_vec(), reply },
+                    Command::Batch(sql) => Work::Batch { sql, reply },
+                };
+                jobs.send(Job { id, busy_until, work }).await.map_err(|_| Error::lost())?;
+                answer.await.unwrap_or_else(|_| Err(Error::lost()))
+            }
+            Place::Inline { connection, delay, .. } => {
+                tokio::time::sleep(delay()).await;
+                // Waiting for a lock would hold up the task that could release it.
+                self.control.start(id, Instant::now());
+                let done = match command {
+                    Command::Statement { sql, params } => run(connection, sql, params),
+                    Command::Batch(sql) => batch(connection, sql),
+                };
+                tokio::time::sleep(delay()).await;
+                done
+            }
+        }
     }
 
     /// Stops the job that runs or waits, if one does.
@@ -131,18 +154,47 @@ impl Connection {
         self.control.abandoned_id.store(self.last_id, Ordering::Relaxed);
     }
 
-    /// Has what is open rolled back before the next job; false when the thread cannot be told.
+    /// Has what is open rolled back before the next job; false when that cannot be done.
     pub(crate) fn clean(&mut self) -> bool {
-        let job = self.job(Work::Clean);
-        self.jobs.try_send(job).is_ok()
+        let (id, busy_until) = self.next_job();
+        match &mut self.place {
+            Place::Thread(jobs) => jobs.try_send(Job { id, busy_until, work: Work::Clean }).is_ok(),
+            Place::Inline { connection, broken, .. } => {
+                self.control.start(id, busy_until);
+                *broken |= !clean(connection);
+                !*broken
+            }
+        }
     }
 
-    fn job(&mut self, work: Work) -> Job {
+    /// The id of the next job, and until when it may wait for a lock.
+    fn next_job(&mut self) -> (u64, Instant) {
         self.last_id += 1;
         let left = seawall_deadline::Deadline::current().map(|deadline| deadline.remaining());
         let busy_timeout = left.map_or(self.busy_timeout, |left| left.min(self.busy_timeout));
-        Job { id: self.last_id, busy_until: Instant::now() + busy_timeout, work }
+        (self.last_id, Instant::now() + busy_timeout)
     }
+}
+
+/// Starts the thread, and waits until it has opened the file.
+async fn start(path: &Path, control: &Arc<Control>) -> Result<mpsc::Sender<Job>, rusqlite::Error> {
+    let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+    let (opened, is_open) = oneshot::channel();
+    let path = path.to_owned();
+    let control = Arc::clone(control);
+    std::thread::Builder::new()
+        .name("seawall-sqlite".to_owned())
+        .spawn(move || match connect(&path, &control) {
+            Ok(connection) => {
+                // Nobody waits any more: then the queue is closed too, and the thread ends.
+                let _ = opened.send(Ok(()));
+                serve(&connection, queue, &control);
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        })
+        .map_err(|error| failure(ffi::SQLITE_NOMEM, format!("cannot start a thread: {error}")))?;
+    is_open.await.unwrap_or_else(|_| Err(failure(ffi::SQLITE_ABORT, "the thread ended".to_owned())))?;
+    Ok(jobs)
 }
 
 fn failure(code: i32, text: String) -> rusqlite::Error {
@@ -167,7 +219,7 @@ fn connect(path: &Path, control: &Arc<Control>) -> Result<rusqlite::Connection, 
     Ok(connection)
 }
 
-fn serve(connection: &mut rusqlite::Connection, mut queue: mpsc::Receiver<Job>, control: &Control) {
+fn serve(connection: &rusqlite::Connection, mut queue: mpsc::Receiver<Job>, control: &Control) {
     while let Some(job) = queue.blocking_recv() {
         control.start(job.id, job.busy_until);
         match job.work {
@@ -177,16 +229,24 @@ fn serve(connection: &mut rusqlite::Connection, mut queue: mpsc::Receiver<Job>, 
                 let _ = reply.send(run(connection, sql, &params));
             }
             Work::Batch { sql, reply } => {
-                let done = connection.execute_batch(sql).map(|()| Output::default()).map_err(error);
-                let _ = reply.send(done);
+                let _ = reply.send(batch(connection, sql));
             }
             Work::Clean => {
-                if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
+                if !clean(connection) {
                     return;
                 }
             }
         }
     }
+}
+
+fn batch(connection: &rusqlite::Connection, sql: &'static str) -> Result<Output, Error> {
+    connection.execute_batch(sql).map(|()| Output::default()).map_err(error)
+}
+
+/// Rolls back what is open; false when that fails.
+fn clean(connection: &rusqlite::Connection) -> bool {
+    connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
 }
 
 fn run(connection: &rusqlite::Connection, sql: &'static str, params: &[Value]) -> Result<Output, Error> {
