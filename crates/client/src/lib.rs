@@ -25,16 +25,18 @@ mod connection;
 
 use std::task::{Context, Poll};
 
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use seawall_deadline::{BoundedBody, Forward, ForwardLayer};
-use seawall_telemetry::{Client, ClientLayer, RecordedBody, ResponseFuture};
+use seawall_deadline::{BoundLayer, ForwardLayer};
+use seawall_telemetry::{AttemptLayer, ClientLayer};
 use tonic::Status;
 use tonic::body::Body;
+use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder};
 
 pub use config::Config;
 pub use connect::{Connect, Io, Tcp};
-use connection::{Connection, ConnectionFuture, ResponseBody};
+use connection::Connection;
 
 /// A peer. Connects when it is first called, and again when the connection is lost. Clones share the
 /// connection.
@@ -42,27 +44,32 @@ use connection::{Connection, ConnectionFuture, ResponseBody};
 /// Dropping the future of a call resets its stream, so that the peer stops as well.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    stack: Client<Forward<Connection>>,
+    stack: BoxCloneSyncService<Request<Body>, Response<Body>, Status>,
 }
 
 impl Channel {
     /// A channel to `peer`, the name that spans, metrics and errors use. Needs a tokio runtime.
     pub fn new(peer: &'static str, config: &Config) -> Self {
         let address = &config.authority;
+        let timeout = config.timeout;
         let stack = ServiceBuilder::new()
+            .map_response(|response: Response<_>| response.map(Body::new))
             // Outermost, so that a call that finds no time left is recorded as well.
             .layer(ClientLayer::new(peer, address.host(), address.port_u16().unwrap_or(80)))
+            // One deadline over all attempts.
+            .layer(BoundLayer::new(move |_: &str| timeout))
+            .layer(AttemptLayer::new(peer))
             // Around the connection, so that waiting for one counts as well.
-            .layer(ForwardLayer::new(config.timeout, config.deadline_margin))
+            .layer(ForwardLayer::new(config.deadline_margin))
             .service(Connection::new(config));
-        Self { stack }
+        Self { stack: BoxCloneSyncService::new(stack) }
     }
 }
 
 impl Service<Request<Body>> for Channel {
-    type Response = Response<RecordedBody<BoundedBody<ResponseBody>>>;
+    type Response = Response<Body>;
     type Error = Status;
-    type Future = ResponseFuture<seawall_deadline::ResponseFuture<ConnectionFuture>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         self.stack.poll_ready(cx)

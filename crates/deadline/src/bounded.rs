@@ -14,7 +14,8 @@ use tonic::Status;
 use crate::{CURRENT, Deadline};
 
 pin_project! {
-    /// The response of [`Enforce`](crate::Enforce) and [`Forward`](crate::Forward).
+    /// The response of [`Enforce`](crate::Enforce), [`Bound`](crate::Bound) and
+    /// [`Forward`](crate::Forward).
     ///
     /// Dropping it drops the call inside. When the deadline passes it answers
     /// `DEADLINE_EXCEEDED`; the call inside is dropped with this future, which is then done.
@@ -172,9 +173,14 @@ impl Timer {
         Self { deadline, sleep: None }
     }
 
+    /// Asks the clock first: of several timers at one deadline any may be the first to fire, and the
+    /// innermost is to be the one that speaks.
     fn poll_passed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let mut this = self.project();
         let Some(deadline) = *this.deadline else { return false };
+        if deadline.remaining().is_zero() {
+            return true;
+        }
         if this.sleep.is_none() {
             this.sleep.set(Some(sleep_until(deadline.instant())));
         }

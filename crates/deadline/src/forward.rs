@@ -1,4 +1,4 @@
-//! The outbound layer: puts what is left of the deadline on each call, and never calls without one.
+//! The inner of the outbound layers: tells the peer what is left of the deadline.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -8,37 +8,26 @@ use http_body::Body;
 use seawall_error::Error;
 use tower::{Layer, Service};
 
-use crate::{Deadline, GRPC_TIMEOUT, ResponseFuture, format_timeout, parse_timeout};
+use crate::{Deadline, GRPC_TIMEOUT, ResponseFuture, format_timeout};
 
-/// Gives every outgoing call a deadline and holds it to that.
+/// Puts what is left of [`Deadline::current`] on each attempt of a call, and ends the attempt there.
 ///
-/// The deadline is the earliest of: that of the call being served ([`Deadline::current`]), the
-/// `grpc-timeout` that the caller set on this request, and the default timeout. The peer is told a
-/// `margin` less than what the call being served has left, so that its answer, even that it ran out
-/// of time, still arrives in time to be used. With nothing left the call fails at once with
-/// `DEADLINE_EXCEEDED`, without reaching the network.
+/// The peer is told a `margin` less, so that its answer, even that it ran out of time, still arrives
+/// in time to be used. With nothing left the attempt fails with `DEADLINE_EXCEEDED`, without reaching
+/// the network. Whatever stands outside sees an attempt that was late as one that has failed, rather
+/// than as one that was dropped. A call without a deadline passes as it is; [`BoundLayer`] sees to
+/// it that there is none.
+///
+/// [`BoundLayer`]: crate::BoundLayer
 #[derive(Debug, Clone, Copy)]
 pub struct ForwardLayer {
-    default_timeout: Duration,
     margin: Duration,
 }
 
 impl ForwardLayer {
-    /// `default_timeout` bounds a call where nothing else does.
-    pub fn new(default_timeout: Duration, margin: Duration) -> Self {
-        Self { default_timeout, margin }
-    }
-
-    /// When the call ends here, and how long the peer is told it has.
-    fn decide(&self, requested: Option<Duration>) -> Option<(Deadline, Duration)> {
-        let own = requested.unwrap_or(self.default_timeout);
-        let (deadline, timeout) = match Deadline::current() {
-            Some(inherited) if inherited.remaining().saturating_sub(self.margin) < own => {
-                (inherited, inherited.remaining().saturating_sub(self.margin))
-            }
-            _ => (Deadline::after(own), own),
-        };
-        (!timeout.is_zero()).then_some((deadline, timeout))
+    /// A layer with this margin.
+    pub fn new(margin: Duration) -> Self {
+        Self { margin }
     }
 }
 
@@ -46,7 +35,7 @@ impl<S> Layer<S> for ForwardLayer {
     type Service = Forward<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Forward { inner, settings: *self }
+        Forward { inner, margin: self.margin }
     }
 }
 
@@ -54,7 +43,7 @@ impl<S> Layer<S> for ForwardLayer {
 #[derive(Debug, Clone)]
 pub struct Forward<S> {
     inner: S,
-    settings: ForwardLayer,
+    margin: Duration,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Forward<S>
@@ -71,12 +60,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let requested = request.headers().get(GRPC_TIMEOUT).and_then(|value| parse_timeout(value.as_bytes()).ok());
-        let Some((deadline, timeout)) = self.settings.decide(requested) else {
-            return ResponseFuture::refused(Error::deadline_exceeded());
-        };
-        request.headers_mut().insert(GRPC_TIMEOUT, format_timeout(timeout));
-        ResponseFuture::running(self.inner.call(request), Some(deadline), false)
+        let deadline = Deadline::current();
+        if let Some(deadline) = deadline {
+            let timeout = deadline.remaining().saturating_sub(self.margin);
+            if timeout.is_zero() {
+                return ResponseFuture::refused(Error::deadline_exceeded());
+            }
+            request.headers_mut().insert(GRPC_TIMEOUT, format_timeout(timeout));
+        }
+        ResponseFuture::running(self.inner.call(request), deadline, false)
     }
 }
 

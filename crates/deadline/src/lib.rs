@@ -3,7 +3,8 @@
 //! A [`Deadline`] is a point in time that belongs to the call which a task serves. [`EnforceLayer`]
 //! takes it from the request on the way in, ends the call when it passes (in the handler or in the
 //! middle of a response stream) and makes it [`Deadline::current`] for everything the handler does.
-//! [`ForwardLayer`] puts what is left of it on the calls that the handler makes. Both are plain
+//! On the way out, [`BoundLayer`] gives each call that the handler makes a deadline no later than
+//! that, and [`ForwardLayer`] tells the peer what is left of it at each attempt. All are plain
 //! [`tower`] layers and work on stock tonic.
 //!
 //! ```
@@ -23,9 +24,10 @@
 //!
 //! # Structure
 //! `lib.rs` is the point in time and its scope; `header.rs` reads and writes `grpc-timeout`;
-//! `enforce.rs` is the inbound layer, `forward.rs` the outbound one; `bounded.rs` is what both wrap
-//! around a call.
+//! `enforce.rs` is the inbound layer, `bound.rs` and `forward.rs` the outer and the inner one of
+//! what goes out; `bounded.rs` is what all of them wrap around a call.
 
+mod bound;
 mod bounded;
 mod enforce;
 mod forward;
@@ -37,6 +39,7 @@ use std::time::Duration;
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 
+pub use bound::{Bound, BoundLayer};
 pub use bounded::{BoundedBody, ResponseFuture};
 pub use enforce::{Enforce, EnforceLayer};
 pub use forward::{Forward, ForwardLayer};

@@ -15,9 +15,10 @@
 //! # Structure
 //! `config.rs` are the settings; `init.rs` puts the process together; `context.rs` reads, decides
 //! and writes the trace context; `server.rs` and `client.rs` are the layers and `call.rs` what both
-//! wrap around a call; `metrics.rs` are the instruments; `log.rs` formats lines; `collector.rs`
+//! wrap around a call; `attempt.rs` is the layer of its attempts; `metrics.rs` are the instruments; `log.rs` formats lines; `collector.rs`
 //! watches whether the collector is there.
 
+mod attempt;
 mod call;
 mod client;
 mod collector;
@@ -28,6 +29,7 @@ mod log;
 mod metrics;
 mod server;
 
+pub use attempt::{Attempt, AttemptFuture, AttemptLayer, AttemptRecord};
 pub use call::{RecordedBody, ResponseFuture};
 pub use client::{Client, ClientLayer};
 pub use config::{Config, LogFormat};

@@ -64,28 +64,42 @@ impl Instruments {
         }
     }
 
+    /// A call has reached the server. On the client only attempts are counted when they begin.
     pub(crate) fn started(&self, side: &Side, method: &Arc<str>) {
-        let method = KeyValue::new("grpc.method", method.clone());
-        match side {
-            Side::Server => self.server_started.add(1, &[method]),
-            Side::Client { target } => {
-                self.client_started.add(1, &[method, KeyValue::new("grpc.target", target.clone())]);
-            }
+        if let Side::Server = side {
+            self.server_started.add(1, &[KeyValue::new("grpc.method", method.clone())]);
         }
     }
 
     pub(crate) fn ended(&self, side: &Side, method: &Arc<str>, code: Code, elapsed: Duration) {
-        let seconds = elapsed.as_secs_f64();
-        let method = KeyValue::new("grpc.method", method.clone());
-        let status = KeyValue::new("grpc.status", code_name(code));
-        match side {
-            Side::Server => self.server_duration.record(seconds, &[method, status]),
-            Side::Client { target } => {
-                let attributes = [method, status, KeyValue::new("grpc.target", target.clone())];
-                // A call is one attempt until it can be retried.
-                self.client_attempt_duration.record(seconds, &attributes);
-                self.client_call_duration.record(seconds, &attributes);
-            }
+        let duration = match side {
+            Side::Server => &self.server_duration,
+            Side::Client { .. } => &self.client_call_duration,
+        };
+        record(duration, side, method, code, elapsed);
+    }
+
+    pub(crate) fn attempt_started(&self, side: &Side, method: &Arc<str>) {
+        if let Side::Client { target } = side {
+            let attributes =
+                [KeyValue::new("grpc.method", method.clone()), KeyValue::new("grpc.target", target.clone())];
+            self.client_started.add(1, &attributes);
+        }
+    }
+
+    pub(crate) fn attempt_ended(&self, side: &Side, method: &Arc<str>, code: Code, elapsed: Duration) {
+        record(&self.client_attempt_duration, side, method, code, elapsed);
+    }
+}
+
+fn record(duration: &Histogram<f64>, side: &Side, method: &Arc<str>, code: Code, elapsed: Duration) {
+    let method = KeyValue::new("grpc.method", method.clone());
+    let status = KeyValue::new("grpc.status", code_name(code));
+    match side {
+        Side::Server => duration.record(elapsed.as_secs_f64(), &[method, status]),
+        Side::Client { target } => {
+            let target = KeyValue::new("grpc.target", target.clone());
+            duration.record(elapsed.as_secs_f64(), &[method, status, target]);
         }
     }
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use seawall_config::Reader;
-use seawall_telemetry::{ClientLayer, Config, ServerLayer, init, prometheus_text};
+use seawall_telemetry::{AttemptLayer, ClientLayer, Config, ServerLayer, init, prometheus_text};
 use seawall_testkit::Collector;
 use tower::{Layer as _, Service as _, service_fn};
 
@@ -36,13 +36,15 @@ async fn serve(path: &str, traceparent: &str, code: &'static str) -> (HeaderMap,
         async move {
             let peer = service_fn(move |request: Request<()>| {
                 sent.send(request.headers().clone()).unwrap();
+                seawall_provenance::decided("retry.attempt", &[], || vec![opentelemetry::KeyValue::new("attempt", 2)]);
                 async { answer("0") }
             });
             let work = tracing::info_span!("work", otel.name = "work");
             assert_eq!(work.is_disabled(), !is_sampled, "a span was built for nothing, or was not built");
             work.in_scope(|| tracing::info!(items = 3, "working"));
             let request = Request::post("http://peer/shop.v1.Peer/Help").body(()).unwrap();
-            let response = ClientLayer::new("peer", "peer.local", 50051).layer(peer).call(request).await.unwrap();
+            let attempts = AttemptLayer::new("peer").layer(peer);
+            let response = ClientLayer::new("peer", "peer.local", 50051).layer(attempts).call(request).await.unwrap();
             response.into_body().collect().await.unwrap();
             answer(code)
         }
@@ -92,6 +94,9 @@ async fn what_a_call_leaves_behind() {
     assert_eq!(client.attribute("server.address"), Some("peer.local"));
     assert_eq!(server.service, "shop");
     assert_eq!(work.events[0].name, "working");
+    // A policy's decision stands in the span of the call that it is about, with its numbers.
+    assert_eq!(client.events[0].name, "retry.attempt");
+    assert_eq!(client.events[0].attributes, [("attempt".to_owned(), "2".to_owned())]);
 
     // Logs carry the ids of either kind of call, and metrics count both.
     let capture = collector
@@ -116,6 +121,8 @@ async fn what_a_call_leaves_behind() {
         r#"grpc_server_call_duration_seconds_count{grpc_method="shop.v1.Shop/Buy",grpc_status="OK"} 1"#,
         r#"grpc_server_call_duration_seconds_count{grpc_method="other",grpc_status="UNIMPLEMENTED"} 1"#,
         r#"grpc_client_attempt_duration_seconds_count{grpc_method="shop.v1.Peer/Help",grpc_status="OK",grpc_target="peer"} 3"#,
+        r#"grpc_client_call_duration_seconds_count{grpc_method="shop.v1.Peer/Help",grpc_status="OK",grpc_target="peer"} 3"#,
+        r#"seawall_decisions_total{decision="retry.attempt"} 3"#,
     ] {
         assert!(text.contains(expected), "{expected} is not in:\n{text}");
     }
@@ -144,7 +151,7 @@ async fn what_a_call_leaves_behind() {
     let request = Request::post("http://peer/Break").body(()).unwrap();
     let response = ClientLayer::new("peer", "peer.local", 50051).layer(broken).call(request).await.unwrap();
     response.into_body().collect().await.unwrap_err();
-    let exhausted = r#"grpc_client_attempt_duration_seconds_count{grpc_method="Break",grpc_status="RESOURCE_EXHAUSTED",grpc_target="peer"} 1"#;
+    let exhausted = r#"grpc_client_call_duration_seconds_count{grpc_method="Break",grpc_status="RESOURCE_EXHAUSTED",grpc_target="peer"} 1"#;
     assert!(prometheus_text().unwrap().contains(exhausted));
     telemetry.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! The outbound layer under a paused clock.
+//! Both outbound layers under a paused clock, the one around the other.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tower::{Layer as _, Service as _, service_fn};
 
 use super::*;
+use crate::{BoundLayer, parse_timeout};
 
 const DEFAULT: Duration = Duration::from_secs(5);
 const MARGIN: Duration = Duration::from_millis(10);
@@ -30,7 +31,8 @@ async fn call(latency: Duration, requested: Option<&str>) -> (HeaderMap, Option<
     if let Some(timeout) = requested {
         request.headers_mut().insert(GRPC_TIMEOUT, timeout.parse().unwrap());
     }
-    let response = ForwardLayer::new(DEFAULT, MARGIN).layer(peer).call(request).await.unwrap();
+    let attempts = ForwardLayer::new(MARGIN).layer(peer);
+    let response = BoundLayer::new(|_: &str| DEFAULT).layer(attempts).call(request).await.unwrap();
     let told = *told.lock().unwrap();
     (response.headers().clone(), told)
 }
@@ -42,7 +44,7 @@ fn code(headers: &HeaderMap) -> Option<Code> {
 #[tokio::test(start_paused = true)]
 async fn without_any_other_the_default_is_sent_and_held_to() {
     let (headers, told) = call(Duration::from_secs(9), None).await;
-    assert_eq!(told, Some(DEFAULT));
+    assert_eq!(told, Some(DEFAULT - MARGIN));
     assert_eq!(code(&headers), Some(Code::DeadlineExceeded));
 }
 
@@ -58,9 +60,9 @@ async fn the_peer_gets_what_is_left_less_the_margin() {
 #[tokio::test(start_paused = true)]
 async fn the_earliest_deadline_wins() {
     let (_, told) = Deadline::after(Duration::from_secs(60)).scope(call(Duration::ZERO, None)).await;
-    assert_eq!(told, Some(DEFAULT));
+    assert_eq!(told, Some(DEFAULT - MARGIN));
     let (_, told) = Deadline::after(Duration::from_secs(60)).scope(call(Duration::ZERO, Some("70m"))).await;
-    assert_eq!(told, Some(Duration::from_millis(70)));
+    assert_eq!(told, Some(Duration::from_millis(60)));
     let (_, told) = Deadline::after(Duration::from_secs(1)).scope(call(Duration::ZERO, Some("30S"))).await;
     assert_eq!(told, Some(Duration::from_millis(990)));
 }
@@ -70,4 +72,24 @@ async fn with_nothing_left_the_network_is_never_reached() {
     let deadline = Deadline::after(Duration::from_millis(10));
     let (headers, told) = deadline.scope(call(Duration::ZERO, None)).await;
     assert_eq!((code(&headers), told), (Some(Code::DeadlineExceeded), None));
+}
+
+/// What stands between the layers, such as a breaker, is to learn that the peer was late.
+#[tokio::test(start_paused = true)]
+async fn a_late_attempt_is_seen_between_the_layers() {
+    let seen = Arc::new(Mutex::new(None));
+    let silent = service_fn(|_: Request<()>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
+    let between = {
+        let seen = seen.clone();
+        tower::ServiceBuilder::new()
+            .map_response(move |response: Response<_>| {
+                *seen.lock().unwrap() = code(response.headers());
+                response
+            })
+            .layer(ForwardLayer::new(MARGIN))
+            .service(silent)
+    };
+    let answer = BoundLayer::new(|_: &str| DEFAULT).layer(between).call(Request::new(())).await.unwrap();
+    assert_eq!(code(answer.headers()), Some(Code::DeadlineExceeded));
+    assert_eq!(*seen.lock().unwrap(), Some(Code::DeadlineExceeded));
 }
