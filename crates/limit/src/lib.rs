@@ -1,7 +1,35 @@
 //! Limits: rates, concurrency, and shedding by criticality.
 //!
 //! # Structure
-//! Rates: `rate.rs` is the limiter that a service configures, `rate/config.rs` its settings;
-//! `token_bucket.rs` and `leaky_bucket.rs` are the two theories, `keyed.rs` the bounded table with a
-//! bucket for each caller, `distributed.rs` the same bucket on Redis, and `rate_layer.rs` the layer
-//! around all of them.
+//! Rates: `gcra.rs` is the arithmetic of a bucket that keeps its promises; `token_bucket.rs` and
+//! `leaky_bucket.rs` are the two policies of it, `keyed.rs` the bounded table with a bucket for each
+//! key, `distributed.rs` the same bucket on Redis. `rate.rs` is the limiter that a service configures
+//! (`rate/config.rs`, `rate/key.rs`), and `rate_layer.rs` the layer around it.
+//!
+//! Concurrency: `concurrency.rs` is the limiter, `concurrency/admission.rs` who gets in, waits or is
+//! refused, `concurrency/algorithm.rs` what finds the limit, and `concurrency_layer.rs` the layer.
+
+mod concurrency;
+mod concurrency_layer;
+mod config_error;
+mod distributed;
+mod gcra;
+mod keyed;
+mod leaky_bucket;
+mod rate;
+mod rate_layer;
+mod sync;
+mod token_bucket;
+
+pub use concurrency::{
+    AimdConfig, Algorithm, ConcurrencyConfig, ConcurrencyLimiter, ConcurrencySnapshot, FixedConfig, Gradient2Config,
+    Permit, Shed, VegasConfig, Verdict, Waiter,
+};
+pub use concurrency_layer::{Concurrency, ConcurrencyFuture, ConcurrencyLayer, ConcurrencyTicket};
+pub use config_error::{ConfigError, Mistake};
+pub use distributed::{Store, StoreConfig};
+pub use gcra::Ask;
+pub use leaky_bucket::{Decision, LeakyBucket, Wait};
+pub use rate::{CallKey, Key, RateConfig, RateKind, RateLimiter, RateSnapshot};
+pub use rate_layer::{Rate, RateFuture, RateLayer};
+pub use token_bucket::{Refused, TokenBucket};
