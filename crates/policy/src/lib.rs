@@ -1,0 +1,60 @@
+//! What a method's contract declares, merged with a file, reloaded while running.
+//!
+//! A [`Contract`] is read from the descriptors of generated code, where the options of
+//! `seawall/policy/v1/policy.proto` stand. [`Policies`] has a [`MethodPolicy`] for each of its methods
+//! and for all other paths together. A TOML file can override every setting, for all methods, a
+//! service or a method:
+//!
+//! ```toml
+//! [default]
+//! breaker.kind = "three_state"
+//!
+//! ["seawall.user.v1.UserService"]
+//! budget = "750ms"
+//!
+//! ["seawall.user.v1.UserService/GetUser"]
+//! retry.attempts_max = 2
+//! rate.per_second = 500
+//! ```
+//!
+//! What is written later in this order holds: the contract's service, its method, the file's
+//! `[default]`, its service, its method.
+//!
+//! ```
+//! use std::time::Duration;
+//! use seawall_policy::{Contract, Policies};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let contract = Contract::try_new(&[seawall_proto::FILE_DESCRIPTOR_SET])?;
+//! let policies = Policies::try_new(contract, None)?;
+//! let get_user = policies.by_path("/seawall.user.v1.UserService/GetUser");
+//! assert_eq!(get_user.budget, Some(Duration::from_millis(500)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Structure
+//! `contract.rs` is the methods and what is declared for them (`contract/descriptor.rs`: as it stands
+//! in the descriptors); `file.rs` reads the file, `keys.rs` has every key of it, `settings.rs` merges;
+//! `draft.rs` and `finish.rs` make policies of settings (`method_policy.rs`), `table.rs` those of all
+//! methods, `policies.rs` replaces them while they are in use. `lint.rs` judges contracts as a whole.
+
+mod config;
+mod contract;
+mod draft;
+mod file;
+mod finish;
+mod keys;
+mod method_policy;
+mod mistake;
+mod policies;
+mod settings;
+mod table;
+
+pub use config::Config;
+pub use contract::{Contract, ContractError, Location, Method, MethodId};
+pub use method_policy::MethodPolicy;
+pub use mistake::{Mistake, Mistakes};
+pub use policies::Policies;
+pub use seawall_retry::Idempotency;
+pub use table::{Change, Changed};

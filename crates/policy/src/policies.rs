@@ -1,0 +1,151 @@
+//! The policies in force, which a file changes while the process runs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::contract::{Contract, Location, MethodId};
+use crate::file::File;
+use crate::method_policy::MethodPolicy;
+use crate::mistake::{Mistake, Mistakes};
+use crate::table::{Changed, Table};
+
+/// The most that is read of a file: a hundred bytes for each of ten thousand settings.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The policies of all methods of a contract. Clones are the same policies.
+#[derive(Debug, Clone)]
+pub struct Policies(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    contract: Contract,
+    file: Option<PathBuf>,
+    table: ArcSwap<Table>,
+    /// Held over a whole reload, so that two of them cannot pass each other.
+    reloading: Mutex<()>,
+    generation: watch::Sender<u64>,
+}
+
+impl Policies {
+    /// What the contract declares, with the file over it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or if any setting in it or in the contract is wrong: with all
+    /// that is.
+    pub fn try_new(contract: Contract, file: Option<PathBuf>) -> Result<Self, Mistakes> {
+        let text = read(file.as_deref())?;
+        let table = make(&contract, file.as_deref(), &text)?;
+        Ok(Self(Arc::new(Inner {
+            contract,
+            file,
+            table: ArcSwap::from_pointee(table),
+            reloading: Mutex::new(()),
+            generation: watch::Sender::new(0),
+        })))
+    }
+
+    /// The contract.
+    pub fn contract(&self) -> &Contract {
+        &self.0.contract
+    }
+
+    /// The policy of a method as it is now. As long as it stays as it is, each call returns the same
+    /// `Arc`.
+    pub fn get(&self, id: MethodId) -> Arc<MethodPolicy> {
+        self.0.table.load().row(id).policy.clone()
+    }
+
+    /// The policy of the method with this path, `/package.Service/Method`.
+    pub fn by_path(&self, path: &str) -> Arc<MethodPolicy> {
+        self.get(self.0.contract.id_or_other(path))
+    }
+
+    /// Tells of changes: its value is how many there have been.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.generation.subscribe()
+    }
+
+    /// Reads the file again. It holds as a whole from then on, or not at all. Blocks while it reads.
+    ///
+    /// # Errors
+    /// As [`try_new`](Self::try_new); the policies stay as they were.
+    pub fn reload(&self) -> Result<Changed, Mistakes> {
+        let text = read(self.0.file.as_deref())?;
+        self.replace(&text)
+    }
+
+    fn replace(&self, text: &str) -> Result<Changed, Mistakes> {
+        let _reloading = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = make(&self.0.contract, self.0.file.as_deref(), text)?;
+        let before = self.0.table.load_full();
+        let changed = table.changed_since(&before, &self.0.contract);
+        if !changed.is_empty() {
+            table.keep_unchanged(&before);
+            self.0.table.store(Arc::new(table));
+            self.0.generation.send_modify(|generation| *generation += 1);
+        }
+        Ok(changed)
+    }
+
+    /// Looks at the file at this interval and reloads it when what stands in it has changed. Each
+    /// change is one line in the log: what has changed, or why the file is refused. Never ends where
+    /// there is a file; drop it to stop, which leaves no reload half done.
+    pub async fn watch(self, every: Duration) {
+        let Some(file) = self.0.file.clone() else { return };
+        let name = file.display().to_string();
+        let mut seen: Option<Result<String, Mistakes>> = None;
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let path = file.clone();
+            let Ok(found) = tokio::task::spawn_blocking(move || read(Some(&path))).await else { continue };
+            if seen.as_ref() == Some(&found) {
+                continue;
+            }
+            match found.as_deref().map_err(Clone::clone).and_then(|text| self.replace(text)) {
+                Ok(changed) if changed.is_empty() => {
+                    // Not at the first look, which finds what was read at the start.
+                    if seen.as_ref().is_some_and(Result::is_err) {
+                        tracing::info!(file = name, "the file of policies can be read again and changes nothing");
+                    }
+                }
+                Ok(changed) => tracing::info!(file = name, %changed, "policies have changed"),
+                Err(mistakes) => {
+                    tracing::error!(file = name, %mistakes, "the policies stay as they are, because the file is refused");
+                }
+            }
+            seen = Some(found);
+        }
+    }
+}
+
+/// What stands in the file; nothing where there is none.
+fn read(file: Option<&Path>) -> Result<String, Mistakes> {
+    let Some(path) = file else { return Ok(String::new()) };
+    let text = std::fs::metadata(path).and_then(|metadata| {
+        if metadata.len() > FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("longer than {FILE_BYTES_MAX} bytes")));
+        }
+        std::fs::read_to_string(path)
+    });
+    text.map_err(|error| {
+        let mut mistakes = Mistakes::default();
+        mistakes.add(Mistake::at(Location { file: path.display().to_string().into(), line: 0 }, error));
+        mistakes
+    })
+}
+
+fn make(contract: &Contract, file: Option<&Path>, text: &str) -> Result<Table, Mistakes> {
+    let name = file.map(|file| file.display().to_string()).unwrap_or_default();
+    let mut mistakes = Mistakes::default();
+    let file = File::read(text, &name, contract, &mut mistakes);
+    let table = Table::merge(contract, &file, &mut mistakes);
+    mistakes.into_result().map(|()| table)
+}
