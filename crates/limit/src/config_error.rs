@@ -51,6 +51,11 @@ impl Mistakes {
     }
 
     pub(crate) fn into_result(self) -> Result<(), ConfigError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ConfigError { mistakes: self.0 }) }
+        if self.0.is_empty() { Ok(()) } else { Err(self.into_error()) }
+    }
+
+    /// There must be one.
+    pub(crate) fn into_error(self) -> ConfigError {
+        ConfigError { mistakes: self.0 }
     }
 }
