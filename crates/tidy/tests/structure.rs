@@ -6,7 +6,7 @@ use seawall_tidy::{Member, files, members, read, toml};
 
 /// Who may depend on whom: only on what stands in an earlier row. The first row knows nobody; layers
 /// do not know each other; they meet in `server` and `client`.
-const ROWS: [&[&str]; 8] = [
+const ROWS: [&[&str]; 9] = [
     &["seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-tidy", "seawall-window"],
     &["seawall-classify", "seawall-propagation", "seawall-provenance"],
     &[
@@ -25,6 +25,7 @@ const ROWS: [&[&str]; 8] = [
     &["seawall-testkit"],
     &["seawall-cli"],
     &["services"],
+    &["seawall-sim"],
 ];
 
 fn row(folder: &str, name: &str) -> usize {
@@ -57,7 +58,8 @@ fn services_know_each_other_by_contract_only() {
     let members = members();
     let services: Vec<&str> =
         members.iter().filter(|m| m.folder.starts_with("services/")).map(|m| m.name.as_str()).collect();
-    for member in &members {
+    // The simulation runs the services in one process, which is what it is for. Nothing depends on it.
+    for member in members.iter().filter(|member| member.name != "seawall-sim") {
         for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for dependency in member.dependencies(table) {
                 assert!(
