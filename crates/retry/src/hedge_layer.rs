@@ -190,6 +190,10 @@ where
         loop {
             self.obey_owner(cx);
             if let Some((attempt, answer)) = self.poll_attempts(cx) {
+                if self.original.poll_owner(cx).is_some_and(|owner| owner != attempt.reader) {
+                    // It has failed because it lost the request to another one, which goes on.
+                    continue;
+                }
                 match self.after(&attempt, answer) {
                     ControlFlow::Break(answer) => return Poll::Ready(answer),
                     ControlFlow::Continue(()) => continue,
@@ -224,9 +228,7 @@ where
 
     /// A request that did not fit into the buffer belongs to one attempt; the others are dropped.
     fn obey_owner(&mut self, cx: &Context<'_>) {
-        if let Some(owner) = self.original.poll_owner(cx)
-            && (self.attempts.iter().any(|attempt| attempt.reader != owner) || self.hedges.next_at().is_some())
-        {
+        if let Some(owner) = self.original.poll_owner(cx) {
             self.attempts.retain(|attempt| attempt.reader == owner);
             self.waiting.clear();
             self.hedges.stop(Stop::Buffer, self.attempts.len() as u32);

@@ -9,7 +9,7 @@ use seawall_retry::{Budget, BudgetConfig, Throttle, ThrottleConfig};
 /// Enough to find a lost update or a check that acts on what is no longer so.
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
+    builder.preemption_bound = Some(3);
     builder.check(run);
 }
 

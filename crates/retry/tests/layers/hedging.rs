@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use seawall_propagation::Propagated;
 use seawall_retry::{Allowance, HedgeConfig, HedgeDelay, HedgeLayer, HedgePolicy, Idempotency, RetriedBody};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer as _, Service as _};
@@ -46,7 +46,7 @@ impl Caller {
         let (policy, remaining) = (self.policy.clone(), self.remaining);
         let layer =
             HedgeLayer::new(move |path: &str| (path == METHOD).then(|| policy.clone()), move |_: &HeaderMap| remaining);
-        let mut service = layer.layer(peer.service());
+        let mut service = layer.layer(peer.clone().service());
         poll_fn(|cx| service.poll_ready(cx)).await?;
         service.call(request).await
     }
@@ -177,10 +177,13 @@ async fn an_attempt_that_was_not_sent_is_made_again_and_not_counted() {
 async fn dropping_the_call_drops_all_attempts() {
     let peer = Peer::new([ok().after(5000)]);
     let caller = Caller::new();
-    tokio::select! {
-        _ = caller.code(&peer) => panic!("the call has ended"),
-        () = sleep(Duration::from_millis(150)) => assert_eq!(peer.in_flight(), 2),
-    }
+    let ended = timeout(Duration::from_millis(150), async {
+        tokio::join!(caller.code(&peer), async {
+            sleep(Duration::from_millis(140)).await;
+            assert_eq!(peer.in_flight(), 2);
+        })
+    });
+    assert!(ended.await.is_err());
     sleep(Duration::from_secs(9)).await;
     assert_eq!((peer.seen().len(), peer.in_flight()), (2, 0));
 }
@@ -210,9 +213,9 @@ async fn the_delay_becomes_what_one_call_in_twenty_takes_longer_than() {
     let ms = Duration::from_millis;
     let delay = HedgeDelay::Observed { percentile: 0.95, initial: ms(300), min: ms(5), max: ms(1000) };
     let caller = Caller::with(&HedgeConfig { attempts_max: 2, delay, ..config() }, allowance());
-    // One call in ten takes 400 ms, all others 20 ms; hedges take 20 ms.
+    // One call in fifty takes 400 ms, all others 20 ms; hedges take 20 ms.
     let call = async |index: usize| {
-        let first = if index % 50 == 0 { 400 } else { 20 };
+        let first = if index.is_multiple_of(50) { 400 } else { 20 };
         let peer = Peer::new([ok().after(first), ok().after(20)]);
         caller.code(&peer).await
     };

@@ -16,11 +16,11 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Service, service_fn};
 
-pub const METHOD: &str = "/shop.v1.Shop/Get";
+pub(crate) const METHOD: &str = "/shop.v1.Shop/Get";
 
 /// How the peer answers one attempt.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     after: Duration,
     frames_read: usize,
     then: Then,
@@ -41,43 +41,43 @@ impl Answer {
     }
 
     /// A response that is only trailers.
-    pub fn code(code: Code) -> Self {
+    pub(crate) fn code(code: Code) -> Self {
         Self::new(Then::Trailers(code, None))
     }
 
     /// The same with a push-back.
-    pub fn pushback(code: Code, ms: &'static str) -> Self {
+    pub(crate) fn pushback(code: Code, ms: &'static str) -> Self {
         Self::new(Then::Trailers(code, Some(ms)))
     }
 
     /// No response.
-    pub fn error(code: Code) -> Self {
+    pub(crate) fn error(code: Code) -> Self {
         Self::new(Then::Error(code))
     }
 
     /// The attempt does not leave the process.
-    pub fn not_sent() -> Self {
+    pub(crate) fn not_sent() -> Self {
         Self::new(Then::NotSent)
     }
 
     /// What a proxy says.
-    pub fn http(status: u16) -> Self {
+    pub(crate) fn http(status: u16) -> Self {
         Self::new(Then::Http(status))
     }
 
     /// Headers, messages, trailers.
-    pub fn stream(messages: &[&'static str], code: Code) -> Self {
+    pub(crate) fn stream(messages: &[&'static str], code: Code) -> Self {
         Self::new(Then::Stream(messages.to_vec(), code))
     }
 
     /// The same, `ms` after the request.
-    pub fn after(mut self, ms: u64) -> Self {
+    pub(crate) fn after(mut self, ms: u64) -> Self {
         self.after = Duration::from_millis(ms);
         self
     }
 
     /// The same, when only so many frames of the request have come.
-    pub fn reading(mut self, frames: usize) -> Self {
+    pub(crate) fn reading(mut self, frames: usize) -> Self {
         self.frames_read = frames;
         self
     }
@@ -112,15 +112,15 @@ impl Answer {
 
 /// What the peer got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub at_ms: u128,
-    pub previous_attempts: Option<String>,
-    pub body: String,
+pub(crate) struct Seen {
+    pub(crate) at_ms: u128,
+    pub(crate) previous_attempts: Option<String>,
+    pub(crate) body: String,
 }
 
 /// The peer. Answers what was not scripted with the last answer of the script.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub(crate) struct Peer {
     script: Arc<Mutex<VecDeque<Answer>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
     in_flight: Arc<AtomicUsize>,
@@ -136,37 +136,35 @@ impl Drop for InFlight {
 }
 
 impl Peer {
-    pub fn new(script: impl IntoIterator<Item = Answer>) -> Self {
+    pub(crate) fn new(script: impl IntoIterator<Item = Answer>) -> Self {
         let script = Arc::new(Mutex::new(script.into_iter().collect()));
         Self { script, seen: Arc::default(), in_flight: Arc::default(), start: Instant::now() }
     }
 
     /// The attempts that have come, in the order in which they did.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
     /// When each attempt came.
-    pub fn times(&self) -> Vec<u128> {
+    pub(crate) fn times(&self) -> Vec<u128> {
         self.seen().iter().map(|seen| seen.at_ms).collect()
     }
 
     /// The attempts that nobody has dropped and that have no answer yet.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
     }
 
-    pub fn service(
-        &self,
+    pub(crate) fn service(
+        self,
     ) -> impl Service<
         Request<Body>,
         Response = Response<Body>,
         Error = Status,
         Future = impl Future<Output = Result<Response<Body>, Status>>,
-    > + Clone
-    + use<> {
-        let peer = self.clone();
-        service_fn(move |request| peer.clone().serve(request))
+    > + Clone {
+        service_fn(move |request| self.clone().serve(request))
     }
 
     async fn serve(self, request: Request<Body>) -> Result<Response<Body>, Status> {
@@ -204,19 +202,19 @@ impl Peer {
 }
 
 /// A request with a message.
-pub fn request(message: &'static str) -> Request<Body> {
+pub(crate) fn request(message: &'static str) -> Request<Body> {
     let mut request = Request::new(Body::new(Full::new(Bytes::from_static(message.as_bytes()))));
     *request.uri_mut() = METHOD.parse().unwrap();
     request
 }
 
 /// What a peer allows by default.
-pub fn allowance() -> Arc<Allowance> {
+pub(crate) fn allowance() -> Arc<Allowance> {
     Arc::new(Allowance::try_new("shop", &AllowanceConfig::default(), Instant::now().into_std()).unwrap())
 }
 
 /// The code of a response that is only trailers, or of an error.
-pub fn code<B>(answer: &Result<Response<B>, Status>) -> Option<Code> {
+pub(crate) fn code<B>(answer: &Result<Response<B>, Status>) -> Option<Code> {
     match answer {
         Ok(response) => Status::from_header_map(response.headers()).map(|status| status.code()),
         Err(status) => Some(status.code()),
@@ -224,7 +222,7 @@ pub fn code<B>(answer: &Result<Response<B>, Status>) -> Option<Code> {
 }
 
 /// A stream's messages and the code of its trailers.
-pub async fn read<B>(response: Response<B>) -> (String, Code)
+pub(crate) async fn read<B>(response: Response<B>) -> (String, Code)
 where
     B: http_body::Body<Data = Bytes, Error = Status>,
 {

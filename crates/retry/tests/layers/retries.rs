@@ -42,7 +42,7 @@ impl Caller {
         let (policy, remaining) = (self.policy.clone(), self.remaining);
         let layer =
             RetryLayer::new(move |path: &str| (path == METHOD).then(|| policy.clone()), move |_: &HeaderMap| remaining);
-        let mut service = layer.layer(peer.service());
+        let mut service = layer.layer(peer.clone().service());
         poll_fn(|cx| service.poll_ready(cx)).await?;
         service.call(request).await
     }

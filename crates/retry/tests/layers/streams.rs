@@ -58,7 +58,7 @@ async fn call(
     let policy = RetryPolicy::try_new(METHOD, &config, Idempotency::Idempotent, allowance).unwrap();
     let policy = Arc::new(policy);
     let layer = RetryLayer::new(move |_: &str| Some(policy.clone()), |_: &HeaderMap| None);
-    layer.layer(peer.service()).call(request).await
+    layer.layer(peer.clone().service()).call(request).await
 }
 
 #[tokio::test(start_paused = true)]
