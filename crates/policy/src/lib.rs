@@ -37,7 +37,8 @@
 //! `contract.rs` is the methods and what is declared for them (`contract/descriptor.rs`: as it stands
 //! in the descriptors); `file.rs` reads the file, `keys.rs` has every key of it, `settings.rs` merges;
 //! `draft.rs` and `finish.rs` make policies of settings (`method_policy.rs`), `table.rs` those of all
-//! methods, `policies.rs` replaces them while they are in use. `lint.rs` judges contracts as a whole.
+//! methods, `policies.rs` replaces them while they are in use and `per_method.rs`
+//! what was made of them. `lint.rs` judges contracts as a whole.
 
 mod config;
 mod contract;
@@ -45,8 +46,10 @@ mod draft;
 mod file;
 mod finish;
 mod keys;
+pub mod lint;
 mod method_policy;
 mod mistake;
+mod per_method;
 mod policies;
 mod settings;
 mod table;
@@ -55,6 +58,7 @@ pub use config::Config;
 pub use contract::{Contract, ContractError, Location, Method, MethodId};
 pub use method_policy::MethodPolicy;
 pub use mistake::{Mistake, Mistakes};
+pub use per_method::PerMethod;
 pub use policies::Policies;
 pub use seawall_retry::Idempotency;
 pub use table::{Change, Changed};
