@@ -5,8 +5,10 @@
 //! a volume of calls, which an endpoint that the balancer has learnt to avoid never reaches; so there
 //! is Envoy's third one as well, `consecutive failures`, which is checked as they happen.
 //!
-//! The states of an endpoint: in use → ejected (an algorithm; multiplier + 1) → in use (at the first
-//! sweep after base · multiplier, at most the maximum). Each sweep in use takes 1 off the multiplier.
+//! The states of an endpoint: in use → ejected (an algorithm; multiplier + 1) → on probation (at the
+//! first sweep after base · multiplier, at most the maximum) → in use (a call succeeds), or ejected
+//! again at once (it fails, and consecutive failures count). Each sweep in use or on probation takes 1
+//! off the multiplier.
 //!
 //! Where it departs from the text of A50: an endpoint that is ejected is not ejected again by the end
 //! of calls that it had before, and no endpoint is ejected once the share of ejected ones *is* the
@@ -92,17 +94,20 @@ impl Outlier {
     /// [`check_consecutive`](Self::check_consecutive). Lock-free.
     pub fn record(&self, tracker: &Tracker, is_success: bool) -> bool {
         let failures = tracker.record(is_success);
-        self.config.consecutive_failures == Some(failures)
+        self.config
+            .consecutive_failures
+            .is_some_and(|limit| failures == limit || failures == 1 && tracker.is_on_probation())
     }
 
     /// Ejects endpoints whose last calls all failed. For as soon as [`record`](Self::record) says so.
     ///
-    /// `trackers` are those of all endpoints; `random` gives numbers in \[0, 1).
+    /// `trackers` are those of all endpoints.
     pub fn check_consecutive(&self, now: Instant, trackers: &[&Tracker]) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         // Of fewer than two endpoints there is none to turn to.
         let Some(limit) = self.config.consecutive_failures.filter(|_| trackers.len() >= 2) else { return verdicts };
         for (index, tracker) in trackers.iter().enumerate() {
+            let limit = if tracker.is_on_probation() { 1 } else { limit };
             if !tracker.is_ejected() && tracker.consecutive_failures() >= limit {
                 let found = Found { index, detection: Detection::ConsecutiveFailures, threshold: 0.0 };
                 verdicts.push(self.judge(now, trackers, found, tracker.volume(), true));

@@ -20,7 +20,8 @@ pub struct OutlierConfig {
     pub success_rate: Option<SuccessRate>,
     /// Ejects endpoints with more than a fixed share of failures. `None` turns it off.
     pub failure_percentage: Option<FailurePercentage>,
-    /// Ejects an endpoint with that many failures and no success in between: 5, as in Envoy. `None` turns it off.
+    /// Ejects an endpoint with that many failures and no success in between: 5, as in Envoy. One that
+    /// has returned and had no success since is ejected again by the first. `None` turns it off.
     pub consecutive_failures: Option<u32>,
 }
 

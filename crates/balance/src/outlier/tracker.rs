@@ -15,6 +15,8 @@ pub struct Tracker {
     failures_ever: AtomicU64,
     consecutive_failures: AtomicU32,
     is_ejected: AtomicBool,
+    /// It has returned, and no call has succeeded since.
+    is_on_probation: AtomicBool,
     /// Only sweeps, checks and who looks at the state take this lock, no call does.
     ejection: Mutex<Ejection>,
 }
@@ -46,6 +48,7 @@ impl Default for Tracker {
             failures_ever: AtomicU64::new(0),
             consecutive_failures: AtomicU32::new(0),
             is_ejected: AtomicBool::new(false),
+            is_on_probation: AtomicBool::new(false),
             ejection: Mutex::new(Ejection::default()),
         }
     }
@@ -67,6 +70,11 @@ impl Tracker {
         self.consecutive_failures.load(Ordering::Relaxed)
     }
 
+    /// Whether it has returned, and no call has succeeded since.
+    pub(super) fn is_on_probation(&self) -> bool {
+        self.is_on_probation.load(Ordering::Relaxed)
+    }
+
     /// Counts a call and returns the failures since the last success.
     pub(super) fn record(&self, is_success: bool) -> u32 {
         if is_success {
@@ -74,6 +82,9 @@ impl Tracker {
             // Not written to where it is zero already, which nearly all calls find.
             if self.consecutive_failures() != 0 {
                 self.consecutive_failures.store(0, Ordering::Relaxed);
+            }
+            if self.is_on_probation() {
+                self.is_on_probation.store(false, Ordering::Relaxed);
             }
             return 0;
         }
@@ -95,11 +106,13 @@ impl Tracker {
         Volume { successes: self.successes.load(Ordering::Relaxed), failures: self.failures.load(Ordering::Relaxed) }
     }
 
-    /// Failures from before it returns do not count against it.
+    /// Failures from before it returns do not count against it, and successes from before it was
+    /// ejected not for it.
     pub(super) fn set_ejected(&self, is_ejected: bool) {
         if !is_ejected {
             self.consecutive_failures.store(0, Ordering::Relaxed);
         }
+        self.is_on_probation.store(!is_ejected, Ordering::Relaxed);
         self.is_ejected.store(is_ejected, Ordering::Relaxed);
     }
 
