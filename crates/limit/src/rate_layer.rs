@@ -311,3 +311,6 @@ impl Live for RateLimiter {
         serde_json::to_value(self.snapshot(now())).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;
