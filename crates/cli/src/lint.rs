@@ -1,5 +1,8 @@
 //! `cargo seawall lint`: everything that is checked without running it.
 
+mod code;
+mod policy;
+
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -11,26 +14,60 @@ use crate::terminal;
 use crate::tools::is_ci;
 use crate::workspace::Workspace;
 
-/// Checks formatting, code and contracts: cargo fmt, clippy, buf lint.
+/// Checks formatting, code and contracts: cargo fmt, clippy, buf lint, policies.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  cargo seawall lint                 everything
+  cargo seawall lint --only policy   budgets, retries and calls of the contracts, in a second")]
+pub(crate) struct Args {
+    /// One check alone
+    #[arg(long, value_name = "CHECK")]
+    only: Option<Only>,
+}
 
-pub(crate) fn run(_: &Args) -> Result<ExitCode> {
+/// The checks, by name.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Only {
+    /// Formatting
+    Fmt,
+    /// What clippy finds
+    Clippy,
+    /// What buf finds in the contracts
+    Buf,
+    /// Whether budgets, retries and calls of the contracts fit together, and fit the code
+    Policy,
+}
+
+const ALL: [Only; 4] = [Only::Fmt, Only::Clippy, Only::Buf, Only::Policy];
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    checks::report(&checks(&workspace))
+    match args.only {
+        Some(only) => checks::report(&[check(&workspace, only)]),
+        None => checks::report(&checks(&workspace)),
+    }
 }
 
 /// Runs all checks, whatever comes of them.
 pub(crate) fn checks(workspace: &Workspace) -> Vec<Check> {
+    ALL.into_iter().map(|one| check(workspace, one)).collect()
+}
+
+fn check(workspace: &Workspace, only: Only) -> Check {
     let root = &workspace.root;
-    vec![
-        checks::run("cargo fmt", || cargo_ok(root, &["fmt", "--all", "--check"], "format it with: cargo fmt --all")),
-        checks::run("cargo clippy", || {
+    match only {
+        Only::Fmt => {
+            let fmt = || cargo_ok(root, &["fmt", "--all", "--check"], "format it with: cargo fmt --all");
+            checks::run("cargo fmt", fmt)
+        }
+        Only::Clippy => checks::run("cargo clippy", || {
             let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
             cargo_ok(root, &arguments, "its findings are above")
         }),
-        buf_lint(workspace),
-    ]
+        Only::Buf => buf_lint(workspace),
+        Only::Policy => policy::check(workspace),
+    }
 }
 
 fn buf_lint(workspace: &Workspace) -> Check {
