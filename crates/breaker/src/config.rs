@@ -222,10 +222,14 @@ impl Checks {
 
 #[cfg(all(test, not(seawall_loom)))]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::Breaker;
 
     fn mistakes(kind: Kind) -> Vec<String> {
-        Config { kind }.check().map_or_else(|error| error.mistakes().to_vec(), |()| Vec::new())
+        let made = Breaker::try_new("peer", "Method", Config { kind }, Instant::now());
+        made.map_or_else(|error| error.mistakes().to_vec(), |_| Vec::new())
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn config() -> impl Strategy<Value = AdaptiveConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn chances_admissions_and_edges_are_those_of_the_model(

@@ -222,7 +222,7 @@ fn check(breaker: &Breaker, model: &Model, now: Instant, now_ns: u64) -> Result<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn admissions_transitions_and_numbers_are_those_of_the_model(

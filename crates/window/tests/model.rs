@@ -25,6 +25,8 @@ fn case() -> impl Strategy<Value = (u64, usize, Vec<Event>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn sums_and_buckets_are_those_of_the_events((width_ms, buckets, events) in case()) {
         let origin = Instant::now();
