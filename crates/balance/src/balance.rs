@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
+use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
 use seawall_classify::{Classifier, ObservedBody, ObservedFuture};
 use seawall_error::{Error, SEAWALL};
@@ -26,7 +27,8 @@ use crate::member::{Judge, Member, Set, Ticket, now};
 /// What can be balanced over: a service for one endpoint, whose clones share its connection.
 pub trait Endpoint: Clone {
     /// Whether a call of this method may go there: it is connected or may be dialled, and no breaker
-    /// is open. Asked several times for a call: takes no lock and does not allocate.
+    /// is open. Asked several times for a call, so it should take no lock and not allocate; and with
+    /// an empty path for the live state.
     fn is_available(&self, path: &str) -> bool;
 }
 
@@ -163,7 +165,9 @@ impl<S: Endpoint> Shared<S> {
         S: Service<Request<B>>,
     {
         let now = now();
-        let Some(member) = self.picked(set, &request, now) else { return ObservedFuture::refused(no_endpoints()) };
+        let Some(member) = self.picked(set, &request, now) else {
+            return ObservedFuture::refused(no_endpoints(self.target));
+        };
         let (vitals, judge) = (Arc::clone(&member.vitals), Arc::clone(&self.judge));
         let ticket = Ticket::new(vitals, judge, rules.classifier, rules.deadline, now);
         ObservedFuture::new(Oneshot::new(member.service.clone(), request), ticket)
@@ -219,10 +223,13 @@ where
         let mut state = self.project().state;
         if let StateProj::Waiting { first, waiting } = state.as_mut().project() {
             ready!(first.poll(cx));
-            let call = waiting.take().and_then(|(owner, request, rules)| {
-                owner.shared.set.load().as_ref().map(|set| owner.shared.start(set, request, rules))
+            let call = waiting.take().map(|(owner, request, rules)| match &*owner.shared.set.load() {
+                Some(set) => owner.shared.start(set, request, rules),
+                None => ObservedFuture::refused(no_endpoints(owner.shared.target)),
             });
-            state.set(State::Running { call: call.unwrap_or_else(|| ObservedFuture::refused(no_endpoints())) });
+            // Polled again after it has ended, it has nothing to wait for.
+            let Some(call) = call else { return Poll::Pending };
+            state.set(State::Running { call });
         }
         match state.project() {
             StateProj::Running { call } => call.poll(cx),
@@ -231,6 +238,7 @@ where
     }
 }
 
-fn no_endpoints() -> Error {
+fn no_endpoints(target: &'static str) -> Error {
+    seawall_provenance::decided("balance.no_endpoints", &[KeyValue::new("peer", target)], Vec::new);
     SEAWALL.error(Code::Unavailable, "NO_ENDPOINTS", "no endpoint of the service is known")
 }

@@ -36,9 +36,10 @@ impl<S: Endpoint + Send + Sync + 'static> Builder<S> {
         Ok(Self { target, config, timeout_of: |_| None, watch: None })
     }
 
-    /// How a call's time is read from its headers: from `grpc-timeout`, where a layer outside
-    /// forwards it. Without this, endpoints that never answer are not noticed, because the layer
-    /// that ends a late call drops it, as a caller that has lost interest does.
+    /// How a call's time is read from its headers, where the layer that ends late calls stands outside
+    /// of the balancer: from `grpc-timeout`. Such a layer drops a late call, as a caller does who has
+    /// lost interest; without this an endpoint that never answers would not be noticed. Not needed
+    /// where the endpoints themselves end late calls, with `DEADLINE_EXCEEDED`.
     #[must_use]
     pub fn timeout_of(mut self, timeout_of: TimeoutOf) -> Self {
         self.timeout_of = timeout_of;

@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::discover::Address;
 use crate::load::Load;
 use crate::outlier::{Outlier, Tracker};
-use crate::ring::{Ring, capacity};
+use crate::ring::{Ring, WEIGHT_MAX, capacity};
 use crate::sync::{AtomicBool, Ordering};
 use crate::{Endpoint, p2c};
 
@@ -51,7 +51,7 @@ impl<S: Endpoint> Member<S> {
     }
 
     fn load(&self, now: Instant) -> f64 {
-        self.vitals.load.value(now) / f64::from(self.address.weight.max(1))
+        self.vitals.load.value(now) / f64::from(self.address.weight.clamp(1, WEIGHT_MAX))
     }
 }
 
@@ -135,9 +135,9 @@ impl Ticket {
 
     /// What the end says about the endpoint.
     ///
-    /// A call that is dropped after its deadline, and before any answer, was late: the deadline's
-    /// layer outside has dropped it, and for an endpoint that swallows all calls there is no other
-    /// sign. One that is dropped earlier was given up for the caller's reasons; and who has begun to
+    /// A call that is dropped after its deadline, and before any answer, was late: a layer outside
+    /// that holds it to its deadline has dropped it, and of an endpoint that swallows all calls there
+    /// is no other sign. One that is dropped earlier was given up for the caller's reasons; and who has begun to
     /// answer swallows nothing.
     fn outcome(&self, end: End, now: Instant) -> Outcome {
         match end {

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::Endpoint;
 use crate::balance::Shared;
@@ -56,9 +55,11 @@ where
 
     pub(crate) async fn run(mut self, mut discover: impl Discover) {
         let judge = Arc::clone(&self.shared.judge);
-        let period = judge_period(&self.config);
-        let mut sweeps = interval_at(Instant::now() + period, period);
-        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweeps = self.config.outlier.as_ref().map(|outlier| {
+            let mut sweeps = interval_at(Instant::now() + outlier.interval, outlier.interval);
+            sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            sweeps
+        });
         let mut has_more = true;
         loop {
             // In order, so that a simulation is the same each time.
@@ -68,7 +69,7 @@ where
                     discover.refresh();
                     self.judge(|outlier, trackers| outlier.check_consecutive(now(), trackers));
                 }
-                _ = sweeps.tick(), if judge.outlier.is_some() => {
+                () = due(sweeps.as_mut()) => {
                     self.judge(|outlier, trackers| outlier.sweep(now(), trackers, fastrand::f64));
                 }
                 addresses = discover.next(), if has_more => match addresses {
@@ -136,6 +137,9 @@ where
     }
 }
 
-fn judge_period(config: &Config) -> Duration {
-    config.outlier.as_ref().map_or(Duration::MAX / 4, |outlier| outlier.interval)
+async fn due(sweeps: Option<&mut Interval>) {
+    match sweeps {
+        Some(sweeps) => _ = sweeps.tick().await,
+        None => std::future::pending().await,
+    }
 }
