@@ -1,14 +1,16 @@
 //! `cargo seawall ci`: everything that must hold before a change is merged.
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
 use crate::compile::cargo;
 use crate::workspace::Workspace;
-use crate::{checks, lint, terminal, test};
+use crate::{checks, lint, sim, terminal, test};
 
-/// Checks everything: lint, documentation, tests. The line with the tests' numbers comes last.
+/// Checks everything: lint, documentation, loom, the simulation, tests. The line with the tests'
+/// numbers comes last.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -21,6 +23,8 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
         doc.current_dir(&workspace.root).args(["doc", "--no-deps", "--workspace"]);
         lint::succeed(doc.env("RUSTDOCFLAGS", "--deny warnings"), "its findings are above")
     }));
+    checks.push(checks::run("loom", || loom(&workspace.root)));
+    checks.push(checks::run("simulation", || sim::check(&workspace)));
     let mut tests = None;
     checks.push(checks::run("cargo test", || {
         let outcome = tests.insert(test::execute(&workspace, &[])?);
@@ -32,4 +36,19 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
         tests.report()?;
     }
     Ok(code)
+}
+
+/// Runs the tests that try every interleaving of what is atomic, of each crate that has them. They have
+/// a target folder of their own, because loom replaces the atomics in all that they use.
+fn loom(root: &Path) -> Result<()> {
+    let mut cargo = Command::new(cargo());
+    cargo.current_dir(root).args(["test", "--test", "loom"]);
+    let members = root.join("crates").read_dir()?.collect::<std::io::Result<Vec<_>>>()?;
+    for member in members.iter().filter(|member| member.path().join("tests/loom.rs").is_file()) {
+        cargo.arg("--package").arg(format!("seawall-{}", member.file_name().to_string_lossy()));
+    }
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    cargo.env("RUSTFLAGS", format!("{flags} --cfg seawall_loom")).env("CARGO_TARGET_DIR", root.join("target/loom"));
+    terminal::status("Testing", "the models of atomic states, with loom");
+    lint::succeed(&mut cargo, "the models that failed are above")
 }

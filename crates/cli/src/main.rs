@@ -25,6 +25,7 @@ mod ports;
 mod ps;
 mod report;
 mod signals;
+mod sim;
 mod state;
 mod supervisor;
 mod terminal;
@@ -61,6 +62,7 @@ enum Command {
     Trace(trace::Args),
     Test(test::Args),
     Lint(lint::Args),
+    Sim(sim::Args),
     Ci(ci::Args),
     New(new::Args),
     #[command(hide = true)]
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Trace(args) => trace::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::New(args) => new::run(&args),
         Command::ExecBound(args) => bound::run(&args),

@@ -104,3 +104,31 @@ fn trouble(rng: &mut Rng) -> (String, Action, Action) {
 fn between(rng: &mut Rng, least: Duration, most: Duration) -> Duration {
     least + (most - least).mul_f64(rng.f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_ends() {
+        for seed in 0..1_000 {
+            let mut open: Vec<Action> = Vec::new();
+            for (at, action) in draw(&mut Rng::with_seed(seed)) {
+                assert!((FAULTS_BEGIN..=FAULTS_END).contains(&at), "{seed}: {action:?} at {at:?}");
+                let ends = |begun: &Action| match (*begun, action) {
+                    (Action::Crash(a) | Action::Drain(a), Action::Start(b)) => a == b,
+                    (Action::Hold(a), Action::Release(b)) | (Action::Cut(a), Action::Mend(b)) => a == b,
+                    (Action::Delay(a, _), Action::Delay(b, LATENCY_MAX)) => a == b,
+                    (Action::Mood(a, _), Action::Mood(b, Mood::Well)) => a == b,
+                    (Action::SlowDisks(true), Action::SlowDisks(false)) => true,
+                    _ => false,
+                };
+                match open.iter().position(ends) {
+                    Some(begun) => drop(open.remove(begun)),
+                    None => open.push(action),
+                }
+            }
+            assert_eq!(open, [], "{seed}");
+        }
+    }
+}

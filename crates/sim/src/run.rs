@@ -45,7 +45,7 @@ pub struct Report {
     pub failed: u64,
     /// Orders that were acknowledged.
     pub orders: u64,
-    /// Calls that came to the user service for each order that was asked for.
+    /// Calls that came to the user service for each PlaceOrder that had no answer yet.
     pub amplification: f64,
     /// How long after the last fault the last call that failed began, if that was after it.
     pub recovery_seconds: f64,
@@ -111,7 +111,7 @@ fn simulate(seed: u64, show: bool, folder: &std::path::Path) -> Report {
     let seen = seen.borrow();
     let asked = stage.shop.calls_of_users();
     if asked > calls_max(&seen) {
-        journal.violation(format_args!("{asked} calls came to the user service, for {} orders", seen.place_calls));
+        journal.violation(format_args!("{asked} calls came to the user service, {} are explained", seen.unanswered));
     }
     let (violations, hash) = journal.finish();
     Report {
@@ -123,15 +123,16 @@ fn simulate(seed: u64, show: bool, folder: &std::path::Path) -> Report {
         calls: seen.calls,
         failed: seen.failed,
         orders: seen.placed,
-        amplification: asked as f64 / seen.place_calls.max(1) as f64,
+        amplification: asked as f64 / seen.unanswered.max(1) as f64,
         recovery_seconds: seen.last_failure.map_or(0.0, |last| last.saturating_sub(FAULTS_END).as_secs_f64()),
     }
 }
 
-/// How many calls may come to the user service: one for each PlaceOrder, and a tenth more for retries.
+/// How many calls may come to the user service: one for each PlaceOrder that has no answer yet, a tenth
+/// more for retries, and what a retry budget has at the start.
 fn calls_max(seen: &Seen) -> u64 {
     // Signing up calls the user service, too.
-    let calls = seen.place_calls + SHOPPERS as u64;
+    let calls = seen.unanswered + SHOPPERS as u64;
     calls + calls / 10 + 20
 }
 

@@ -35,8 +35,8 @@ pub(crate) struct Seen {
     pub(crate) calls: u64,
     pub(crate) failed: u64,
     pub(crate) placed: u64,
-    /// Calls of PlaceOrder.
-    pub(crate) place_calls: u64,
+    /// Calls of PlaceOrder with a key that had no answer yet: each explains one call of GetUser.
+    pub(crate) unanswered: u64,
     /// The last call that failed began here.
     pub(crate) last_failure: Option<Duration>,
 }
@@ -132,7 +132,9 @@ impl Shopper {
 
     async fn place(&mut self, key: String) {
         let request = request(&self.user_id, &key);
-        self.seen.borrow_mut().place_calls += 1;
+        if self.keys[&key].is_none() {
+            self.seen.borrow_mut().unanswered += 1;
+        }
         let mut orders = self.orders.clone();
         let placing = async move { orders.place_order(request).await };
         let Some(response) = self.call(&format!("PlaceOrder {key}"), placing).await else { return };
