@@ -10,7 +10,7 @@ use crate::terminal;
 use crate::tools::is_ci;
 use crate::workspace::Workspace;
 
-/// Runs all tests, and first finds or installs what they need (PostgreSQL, grpcurl).
+/// Runs all tests, and first finds or installs what they need (PostgreSQL, Redis, grpcurl).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,6 +39,11 @@ const POSTGRES: Need = Need {
     what: "PostgreSQL",
     variable: "TEST_SKIP_POSTGRES",
     tests: "every test of storage on PostgreSQL (they ran on SQLite)",
+};
+const REDIS: Need = Need {
+    what: "Redis (or Valkey)",
+    variable: "TEST_SKIP_REDIS",
+    tests: "every test of what replicas share on Redis (they ran in one process)",
 };
 const GRPCURL: Need =
     Need { what: "grpcurl", variable: "TEST_SKIP_GRPCURL", tests: "the calls that the README and `up` show" };
@@ -69,6 +74,7 @@ pub(crate) fn execute(workspace: &Workspace, arguments: &[String]) -> Result<Out
     let tools = workspace.layout().tools();
     let mut skipped = Vec::new();
     skipped.extend(missing(POSTGRES, || tools.postgres()));
+    skipped.extend(missing(REDIS, || tools.redis()));
     skipped.extend(missing(GRPCURL, || tools.grpcurl().map(drop)));
     if let (true, Some(Skipped { need, cause })) = (is_ci(), skipped.first()) {
         bail!("tests need {}, and with CI=true nothing may be skipped: {cause}", need.what);

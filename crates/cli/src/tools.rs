@@ -1,7 +1,7 @@
 //! Programs that tests, checks and examples need: found on the machine, or installed with a word about it.
 //!
-//! What is installed goes to `.seawall/tools` of the workspace, except PostgreSQL and Go, which come
-//! from Debian's packages where we may install them.
+//! What is installed goes to `.seawall/tools` of the workspace, except PostgreSQL, Redis and Go, which
+//! come from Debian's packages where we may install them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,14 @@ impl Tools {
             return Ok(());
         }
         apt_install("postgresql")
+    }
+
+    /// The server of Redis or Valkey, installed by apt-get if it is not there.
+    pub(crate) fn redis(&self) -> Result<()> {
+        if find("valkey-server").is_some() || find("redis-server").is_some() {
+            return Ok(());
+        }
+        apt_install("redis-server")
     }
 
     /// grpcurl, installed by Go if it is not there.

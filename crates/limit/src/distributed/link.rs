@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError, RedisResult};
 use tokio::time::{sleep, timeout};
 
 /// A hiccup is not a loss.
@@ -72,9 +72,13 @@ impl Link {
         }
     }
 
+    fn address(&self) -> &ConnectionAddr {
+        self.client.get_connection_info().addr()
+    }
+
     fn lost(self: &Arc<Self>, error: &RedisError) {
         seawall_provenance::counted("limit.store_lost", &[]);
-        tracing::warn!(%error, "the store of shared rate limits is away; each replica keeps to its part of them");
+        tracing::warn!(store = %self.address(), %error, "the store of shared rate limits is away; each replica keeps to its part of them");
         tokio::spawn(knock(Arc::downgrade(self)));
     }
 }
@@ -99,7 +103,7 @@ async fn knock(link: Weak<Link>) {
         if let Ok(connected) = open(&link.client).await {
             *link.slot() = Some(connected);
             seawall_provenance::counted("limit.store_back", &[]);
-            tracing::info!("the store of shared rate limits is back");
+            tracing::info!(store = %link.address(), "the store of shared rate limits is back");
             return;
         }
     }
