@@ -13,6 +13,9 @@
 //! faults and calls that nobody waited for count neither as success nor as failure, with one
 //! exception: to a probe, which asks whether the peer answers, a caller's fault is an answer.
 //!
+//! A half-open breaker whose places are all taken does not wait for ever: after `probe_timeout` it
+//! judges by what it has, and a probe has then failed unless its answer has begun.
+//!
 //! A call passes a closed breaker by reading one atomic, and is refused by an open one by reading
 //! two. The lock is for half-open, where at most a few calls are let through, and for transitions.
 

@@ -35,10 +35,10 @@ fn opened(origin: Instant, probes: u32) -> Arc<Breaker> {
     breaker
 }
 
-/// Bounded, so that each model takes seconds: most races need two or three switches of threads.
+/// Bounded, so that each model takes a few seconds: most races need two switches of threads.
 fn model(test: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.check(test);
 }
 

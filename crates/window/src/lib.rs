@@ -101,12 +101,19 @@ impl<const COUNTERS: usize> Window<COUNTERS> {
     /// that much time has passed.
     pub fn buckets(&self, now: Instant) -> impl Iterator<Item = [u64; COUNTERS]> {
         let tick = self.tick(now);
-        (0..self.buckets.len() as u64).map(move |age| match tick.checked_sub(age) {
-            None => [0; COUNTERS],
-            Some(tick) => {
-                let (slot, lap) = self.place(tick);
-                std::array::from_fn(|counter| self.buckets[slot][counter].get(lap))
+        let (mut slot, mut lap) = self.place(tick);
+        (0..self.buckets.len() as u64).map(move |age| {
+            if age > tick {
+                return [0; COUNTERS];
             }
+            let bucket = &self.buckets[slot];
+            let counts = std::array::from_fn(|counter| bucket[counter].get(lap));
+            // One step back in the ring, without a division for each.
+            (slot, lap) = match slot {
+                0 => (self.buckets.len() - 1, lap.wrapping_sub(1)),
+                _ => (slot - 1, lap),
+            };
+            counts
         })
     }
 
