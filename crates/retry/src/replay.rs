@@ -250,3 +250,6 @@ impl Wake for Wakers {
         self.wake_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,3 +228,18 @@ async fn the_delay_becomes_what_one_call_in_twenty_takes_longer_than() {
     let (_, took) = call(0).await;
     assert!((40..=43).contains(&took), "{took} ms");
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_were_given_up_are_not_forgotten_by_the_delay() {
+    let ms = Duration::from_millis;
+    let delay = HedgeDelay::Observed { percentile: 0.95, initial: ms(300), min: ms(5), max: ms(1000) };
+    let caller = Caller::with(&HedgeConfig { attempts_max: 2, delay, ..config() }, allowance());
+    // One call in ten takes 400 ms, so this is what one in twenty takes as well, though the hedges
+    // of all of those win at first.
+    for index in 0..500_usize {
+        let first = if index.is_multiple_of(10) { 400 } else { 20 };
+        caller.code(&Peer::new([ok().after(first), ok().after(20)])).await;
+    }
+    let snapshot = caller.policy.snapshot(Instant::now().into_std());
+    assert!(snapshot.is_delay_observed && snapshot.delay_ms >= 300.0, "{snapshot:?}");
+}
