@@ -13,10 +13,10 @@ use crate::settings::{Layer, Scope, Source};
 use descriptor::{FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto};
 
 /// Every method of some contracts, numbered. Clones share the table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Contract(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     methods: Vec<Method>,
     by_path: HashMap<Arc<str>, MethodId>,

@@ -107,6 +107,13 @@ impl Effects {
         }
     }
 
+    /// A setting that another one takes the place of has done what it is for.
+    pub(crate) fn count_overruled(&mut self, settings: &Settings, upper: &Settings) {
+        for (key, setting) in settings.iter().filter(|(key, _)| upper.get(key.name).is_some()) {
+            self.count(key.name, setting, None);
+        }
+    }
+
     /// Tells which settings have had no effect.
     pub(crate) fn finish(self, mistakes: &mut Mistakes) {
         for (key, setting, advice) in self.none {

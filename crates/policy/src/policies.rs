@@ -32,6 +32,17 @@ struct Inner {
     generation: watch::Sender<u64>,
 }
 
+/// Those of no contract: the defaults, whatever is called.
+impl Default for Policies {
+    fn default() -> Self {
+        Self::with_table(
+            Contract::default(),
+            None,
+            Table::merge(&Contract::default(), &File::default(), &mut Mistakes::default()),
+        )
+    }
+}
+
 impl Policies {
     /// What the contract declares, with the file over it.
     ///
@@ -41,13 +52,17 @@ impl Policies {
     pub fn try_new(contract: Contract, file: Option<PathBuf>) -> Result<Self, Mistakes> {
         let text = read(file.as_deref())?;
         let table = make(&contract, file.as_deref(), &text)?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::with_table(contract, file, table))
+    }
+
+    fn with_table(contract: Contract, file: Option<PathBuf>, table: Table) -> Self {
+        Self(Arc::new(Inner {
             contract,
             file,
             table: ArcSwap::from_pointee(table),
             reloading: Mutex::new(()),
             generation: watch::Sender::new(0),
-        })))
+        }))
     }
 
     /// The contract.
@@ -96,10 +111,14 @@ impl Policies {
     /// Looks at the file at this interval and reloads it when what stands in it has changed. Each
     /// change is one line in the log: what has changed, or why the file is refused. Never ends where
     /// there is a file; drop it to stop, which leaves no reload half done.
+    ///
+    /// A file that is being written may be read half. That is refused, as a rule, and read again at
+    /// the next look; to be sure, write to another file and rename it.
     pub async fn watch(self, every: Duration) {
         let Some(file) = self.0.file.clone() else { return };
         let name = file.display().to_string();
         let mut seen: Option<Result<String, Mistakes>> = None;
+        let mut is_refused = false;
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -110,15 +129,18 @@ impl Policies {
                 continue;
             }
             match found.as_deref().map_err(Clone::clone).and_then(|text| self.replace(text)) {
-                Ok(changed) if changed.is_empty() => {
-                    // Not at the first look, which finds what was read at the start.
-                    if seen.as_ref().is_some_and(Result::is_err) {
-                        tracing::info!(file = name, "the file of policies can be read again and changes nothing");
-                    }
+                Ok(changed) if !changed.is_empty() => {
+                    is_refused = false;
+                    tracing::info!(file = name, %changed, "policies have changed");
                 }
-                Ok(changed) => tracing::info!(file = name, %changed, "policies have changed"),
+                Ok(_) if is_refused => {
+                    is_refused = false;
+                    tracing::info!(file = name, "the file of policies is good again, and changes nothing");
+                }
+                Ok(_) => {}
                 Err(mistakes) => {
-                    tracing::error!(file = name, %mistakes, "the policies stay as they are, because the file is refused");
+                    is_refused = true;
+                    tracing::error!(file = name, %mistakes, "the file is refused, the policies stay as they are");
                 }
             }
             seen = Some(found);

@@ -40,12 +40,13 @@ impl Table {
         for (_, method) in contract.methods() {
             let service = method.service();
             let of_service = contract.declared_by_service(service);
-            let settings = of_service.map(|layer| Settings::read(layer, mistakes)).unwrap_or_default();
-            let settings = settings
-                .under(&Settings::read(&method.declared, mistakes))
-                .under(in_file(DEFAULT))
-                .under(in_file(service))
-                .under(in_file(&method.name));
+            let of_service = of_service.map(|layer| Settings::read(layer, mistakes)).unwrap_or_default();
+            let of_method = Settings::read(&method.declared, mistakes);
+            let uppers = [&of_method, in_file(DEFAULT), in_file(service), in_file(&method.name)];
+            let settings = uppers.into_iter().fold(of_service, |settings, upper| {
+                effects.count_overruled(&settings, upper);
+                settings.under(upper)
+            });
             let (name, idempotency) = (&*method.name, method.idempotency);
             let finish = Finish { name, idempotency, effects: &mut effects, mistakes };
             rows.push(Row::new(finish.policy(settings)));
