@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::{Authority, Scheme};
+use http::{HeaderName, Uri};
 use seawall_config::{Section, Setting};
 
 use crate::connect::{Connect, Tcp};
@@ -12,9 +12,18 @@ use crate::connect::{Connect, Tcp};
 /// How a peer is reached.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it is, such as `127.0.0.1:50051`.
-    pub authority: Authority,
-    /// The deadline of a call that neither the caller nor the call being served gives one.
+    /// Where it is: one or more, such as `127.0.0.1:50051`. The host of a single one may be a name
+    /// with several addresses, each an endpoint.
+    pub addresses: Addresses,
+    /// How often a name is looked up again.
+    pub resolve_interval: Duration,
+    /// The header whose value decides on the endpoint, so that calls with the same value go to the
+    /// same one; `None` lets the load decide.
+    pub hash_header: Option<HeaderName>,
+    /// Whether endpoints are asked for their health, and left alone while they are not serving.
+    pub health_watch: bool,
+    /// The deadline of a call that neither the caller, nor the call being served, nor the method's
+    /// contract gives one.
     pub timeout: Duration,
     /// How much less than what is left the peer is told, so that its answer arrives in time.
     pub deadline_margin: Duration,
@@ -28,15 +37,50 @@ pub struct Config {
     pub connector: Arc<dyn Connect>,
 }
 
-/// An address as a setting.
-struct Address(Authority);
+/// The addresses of a peer: at least one, each with its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses(Vec<Authority>);
 
-impl Setting for Address {
-    const KIND: &'static str = "a URL such as http://127.0.0.1:50051";
+impl Addresses {
+    /// All of them.
+    pub fn as_slice(&self) -> &[Authority] {
+        &self.0
+    }
+
+    /// The first, by which the peer is called.
+    pub fn first(&self) -> &Authority {
+        &self.0[0]
+    }
+}
+
+impl Setting for Addresses {
+    const KIND: &'static str = "a URL such as http://127.0.0.1:50051, or several with commas between them";
     fn parse(text: &str) -> Option<Self> {
-        let uri = text.trim().parse::<Uri>().ok()?.into_parts();
-        let has_path = uri.path_and_query.is_some_and(|path| path != "/");
-        uri.authority.filter(|_| uri.scheme == Some(Scheme::HTTP) && !has_path).map(Self)
+        let addresses: Option<Vec<Authority>> = text.split(',').map(|part| address(part.trim())).collect();
+        addresses.filter(|addresses| !addresses.is_empty()).map(Self)
+    }
+}
+
+fn address(text: &str) -> Option<Authority> {
+    let uri = text.parse::<Uri>().ok()?.into_parts();
+    let has_path = uri.path_and_query.is_some_and(|path| path != "/");
+    let is_plain = uri.scheme == Some(Scheme::HTTP) && !has_path;
+    let authority = uri.authority.filter(|_| is_plain)?;
+    // That of HTTP, where none is named.
+    if authority.port_u16().is_some() { Some(authority) } else { format!("{authority}:80").parse().ok() }
+}
+
+/// A header as a setting; empty is none.
+struct Header(Option<HeaderName>);
+
+impl Setting for Header {
+    const KIND: &'static str = "the name of a header, such as user-id, or empty";
+    fn parse(text: &str) -> Option<Self> {
+        let name = text.trim();
+        if name.is_empty() {
+            return Some(Self(None));
+        }
+        name.parse().ok().map(|name| Self(Some(name)))
     }
 }
 
@@ -46,7 +90,7 @@ impl Config {
         let positive = |timeout: &Duration| !timeout.is_zero();
         let mut timeout = |key, default, help| section.checked(key, default, help, "more than 0s", positive);
         let (call, connect) = (
-            timeout("timeout", "5s", "the deadline of a call that nothing else gives one"),
+            timeout("timeout", "5s", "the deadline of a call that nothing else gives one, not even its contract"),
             timeout("connect_timeout", "2s", "how long connecting may take"),
         );
         let (interval, answer) = (
@@ -54,7 +98,26 @@ impl Config {
             timeout("keepalive_timeout", "10s", "how long the answer to a probe may take"),
         );
         Self {
-            authority: section.get::<Address>("address", default_address, "where the service is").0,
+            addresses: section.get(
+                "address",
+                default_address,
+                "where the service is: a URL whose host may have several addresses, or several URLs with commas",
+            ),
+            resolve_interval: section.checked(
+                "resolve_interval",
+                "30s",
+                "how often a name is looked up again",
+                "at least 1s",
+                |interval| *interval >= Duration::from_secs(1),
+            ),
+            hash_header: section
+                .get::<Header>(
+                    "hash_header",
+                    "",
+                    "the header whose value decides on the endpoint; empty: the load does",
+                )
+                .0,
+            health_watch: section.get("health_watch", "false", "whether endpoints are asked if they are serving"),
             timeout: call,
             deadline_margin: section.get(
                 "deadline_margin",
@@ -65,6 +128,23 @@ impl Config {
             keepalive_interval: interval,
             keepalive_timeout: answer,
             connector: Arc::new(Tcp),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_url_with_a_port_or_several() {
+        let read = |text: &str| Addresses::parse(text).map(|addresses| addresses.0.len());
+        assert_eq!(read("http://127.0.0.1:50051"), Some(1));
+        assert_eq!(read("http://user.shop.svc:50051/"), Some(1));
+        assert_eq!(address("http://user").unwrap(), "user:80");
+        assert_eq!(read("http://10.0.0.1:1, http://[::1]:2"), Some(2));
+        for bad in ["", ",", "user:50051", "https://user:1", "http://user:1/path", "http://a:1,,http://b:2"] {
+            assert_eq!(read(bad), None, "{bad:?}");
         }
     }
 }

@@ -1,166 +1,175 @@
-//! The connection to a peer: one HTTP/2 connection, made when it is needed and shared.
+//! The connection to one endpoint: one HTTP/2 connection, made when it is needed and kept.
+//!
+//! A task of its own makes it and drives it. Its states, and what a call does in each:
+//!
+//! - `Idle`: nobody has called since the last connection ended. A call has it connect, and waits.
+//! - `Connecting`: a call waits.
+//! - `Ready`: a call is sent.
+//! - `Failed`: the last attempt to connect has failed. A call fails at once; the task tries again
+//!   after a back-off that grows, whether there are calls or not, so that no call has to find out.
 //!
 //! Not tonic's channel, which ends a call at the very moment that the peer was told: the peer's own
 //! answer, which the margin is for, would come too late, and the peer would see a call that was
 //! cancelled where it was late.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Map};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
-use http_body_util::BodyExt as _;
-use http_body_util::combinators::MapErr;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{Connected, Connection as Connecting};
-use hyper_util::client::legacy::{self, Client, ResponseFuture};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use seawall_retry::NotSent;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::Service;
 
 use crate::Config;
-use crate::connect::{Connect, Io};
+use crate::answer::{ResponseBody, answered, failed, unavailable};
 
-type Answer = Result<Response<Incoming>, legacy::Error>;
-type Mapped = Result<Response<ResponseBody>, Status>;
+/// How long to wait after the first failure to connect. Short, because most are restarts.
+const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
+/// And after many. gRPC's two minutes are long for somebody who waits for a service to come back.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// What each failure multiplies it by, and how much of it is left to chance (gRPC's "Connection
+/// backoff").
+const BACKOFF_FACTOR: f64 = 1.6;
+const BACKOFF_JITTER: f64 = 0.2;
 
-/// The body of a response; fails with the status that the caller is to see.
-pub(crate) type ResponseBody = MapErr<Incoming, fn(hyper::Error) -> Status>;
-
-/// The response of [`Connection`].
-pub(crate) type ConnectionFuture = Map<ResponseFuture, fn(Answer) -> Mapped>;
-
-/// A peer's address and the connection to it. Always ready: a call waits inside of its own deadline.
+/// An endpoint and the connection to it. Clones share the connection, which ends with the last one.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    client: Client<Dial, Body>,
+    states: watch::Receiver<State>,
+    wanted: Arc<Notify>,
+    /// What the peer is told it was called.
     authority: Authority,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Idle,
+    Connecting,
+    Ready(SendRequest<Body>),
+    Failed(Arc<std::io::Error>),
 }
 
 impl Connection {
-    pub(crate) fn new(config: &Config) -> Self {
-        let dial = Dial {
-            connector: Arc::clone(&config.connector),
-            authority: config.authority.clone(),
-            timeout: config.connect_timeout,
-        };
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .http2_only(true)
-            .http2_keep_alive_interval(config.keepalive_interval)
-            .http2_keep_alive_timeout(config.keepalive_timeout)
-            .build(dial);
-        Self { client, authority: config.authority.clone() }
-    }
-}
-
-/// Makes the connection.
-#[derive(Debug, Clone)]
-struct Dial {
-    connector: Arc<dyn Connect>,
-    authority: Authority,
-    timeout: Duration,
-}
-
-impl Service<Uri> for Dial {
-    type Response = TokioIo<Dialed>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<TokioIo<Dialed>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Connects to `endpoint` when it is first called, and calls it by the name in the settings.
+    /// Needs a tokio runtime.
+    pub(crate) fn new(config: &Config, endpoint: Authority) -> Self {
+        let (states, receiver) = watch::channel(State::Idle);
+        let wanted = Arc::new(Notify::new());
+        let dialler = Dialler { config: config.clone(), endpoint, wanted: wanted.clone() };
+        tokio::spawn(async move {
+            let ended = states.clone();
+            tokio::select! {
+                () = dialler.run(states) => {}
+                // Nobody is left to call.
+                () = ended.closed() => {}
+            }
+        });
+        Self { states: receiver, wanted, authority: config.addresses.first().clone() }
     }
 
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let (connecting, timeout) = (self.connector.connect(&self.authority), self.timeout);
-        async move { Ok(TokioIo::new(Dialed(tokio::time::timeout(timeout, connecting).await??))) }.boxed()
-    }
-}
-
-/// A connection as hyper's client wants it.
-struct Dialed(Box<dyn Io>);
-
-impl Connecting for Dialed {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl AsyncRead for Dialed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Dialed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+    /// Whether a call would not fail for want of a connection, as far as is known.
+    pub(crate) fn is_available(&self) -> bool {
+        !matches!(*self.states.borrow(), State::Failed(_))
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl Service<Request<Body>> for Connection {
-    type Response = Response<ResponseBody>;
-    type Error = Status;
-    type Future = ConnectionFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> ConnectionFuture {
+    /// Sends a call. A request that was not sent because the connection was just ending goes out
+    /// again on the next one, once.
+    pub(crate) async fn send(mut self, mut request: Request<Body>) -> Result<Response<ResponseBody>, Status> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.scheme = Some(Scheme::HTTP);
         parts.authority = Some(self.authority.clone());
         parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        self.client.request(request).map(mapped)
+        let mut is_second = false;
+        loop {
+            let mut sender = self.ready().await?;
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(answered(response)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_second => request = unsent,
+                    unsent => return Err(failed(error.into_error(), unsent.is_none())),
+                },
+            }
+            is_second = true;
+            // What has not noticed yet that it ended must not be taken again.
+            let _ = self.states.wait_for(|state| !matches!(state, State::Ready(sender) if sender.is_closed())).await;
+        }
+    }
+
+    /// The way to send, once there is one.
+    async fn ready(&mut self) -> Result<SendRequest<Body>, Status> {
+        loop {
+            match &*self.states.borrow_and_update() {
+                State::Ready(sender) => return Ok(sender.clone()),
+                State::Failed(cause) => {
+                    return Err(unavailable("the peer cannot be reached", NotSent::new(cause.clone())));
+                }
+                State::Idle => self.wanted.notify_one(),
+                State::Connecting => {}
+            }
+            if self.states.changed().await.is_err() {
+                return Err(Status::new(Code::Unavailable, "the connection was given up"));
+            }
+        }
     }
 }
 
-fn mapped(answer: Answer) -> Mapped {
-    match answer {
-        Ok(response) => Ok(response.map(|body| body.map_err(lost as fn(hyper::Error) -> Status))),
-        // No connection, or it broke before there was an answer.
-        Err(error) => Err(unavailable("the peer cannot be reached", error)),
+/// Makes the connection, again and again.
+struct Dialler {
+    config: Config,
+    endpoint: Authority,
+    wanted: Arc<Notify>,
+}
+
+impl Dialler {
+    async fn run(self, states: watch::Sender<State>) {
+        let mut backoff = BACKOFF_INITIAL;
+        self.wanted.notified().await;
+        states.send_replace(State::Connecting);
+        loop {
+            let begun = Instant::now();
+            let failed = match self.connect().await {
+                Ok((sender, connection)) => {
+                    states.send_replace(State::Ready(sender));
+                    let ended = connection.await;
+                    if let Err(error) = &ended {
+                        tracing::debug!(endpoint = %self.endpoint, %error, "connection ended");
+                    }
+                    // One that is taken and closed at once is no better than one that is refused.
+                    let lasted = begun.elapsed() > backoff;
+                    if lasted {
+                        backoff = BACKOFF_INITIAL;
+                        states.send_replace(State::Idle);
+                        self.wanted.notified().await;
+                        states.send_replace(State::Connecting);
+                        continue;
+                    }
+                    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the peer closes what it accepts")
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(endpoint = %self.endpoint, error = %failed, retry_after = ?backoff, "cannot connect");
+            states.send_replace(State::Failed(Arc::new(failed)));
+            sleep(backoff.mul_f64(1.0 + BACKOFF_JITTER * (2.0 * fastrand::f64() - 1.0))).await;
+            backoff = backoff.mul_f64(BACKOFF_FACTOR).min(BACKOFF_MAX);
+        }
     }
-}
 
-/// A response that breaks off. A peer that resets the stream says why; one that is gone says nothing,
-/// and then it was `UNAVAILABLE` (the gRPC specification of status codes).
-fn lost(error: hyper::Error) -> Status {
-    let status = Status::from_error(Box::new(error));
-    if status.code() == Code::Unknown { unavailable("the peer has closed the connection", status) } else { status }
-}
-
-fn unavailable(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Status {
-    let mut status = Status::unavailable(what);
-    status.set_source(std::sync::Arc::new(source));
-    status
+    async fn connect(&self) -> std::io::Result<(SendRequest<Body>, impl Future<Output = hyper::Result<()>>)> {
+        let Config { connector, connect_timeout, keepalive_interval, keepalive_timeout, .. } = &self.config;
+        let connected = timeout(*connect_timeout, connector.connect(&self.endpoint)).await;
+        let io = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(*keepalive_interval)
+            .keep_alive_timeout(*keepalive_timeout)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(std::io::Error::other)
+    }
 }

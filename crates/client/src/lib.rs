@@ -1,68 +1,67 @@
 //! The outbound stack and the channel.
 //!
-//! A [`Channel`] goes where generated clients take one. Every call through it has a deadline, a
-//! client span if its trace is sampled, metrics, and the trace context in its headers.
+//! A [`Channel`] goes where generated clients take one. Every call through it has a deadline, goes to
+//! the endpoint that is best off, is retried or hedged if its contract says so, stands behind a
+//! breaker, and has a client span if its trace is sampled, metrics, and the trace context in its
+//! headers.
 //!
 //! ```no_run
 //! use seawall_client::{Channel, Config};
 //! use seawall_config::Reader;
+//! use seawall_policy::{Contract, Policies};
+//! use seawall_proto::FILE_DESCRIPTOR_SET;
 //! use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
 //!
-//! # fn example() {
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut reader = Reader::from_environment(None);
 //! let config = Config::read(&mut reader.section("user"), "http://127.0.0.1:50051");
-//! let users = UserServiceClient::new(Channel::new("user", &config));
+//! let policies = Policies::try_new(Contract::try_new(&[FILE_DESCRIPTOR_SET])?, None)?;
+//! let users = UserServiceClient::new(Channel::new("user", &config, &policies));
+//! # Ok(())
 //! # }
 //! ```
 //!
 //! # Structure
-//! `lib.rs` composes the stack; `connection.rs` is what it stands on; `connect.rs` reaches the
-//! network; `config.rs` are the settings.
+//! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs` and
+//! `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`;
+//! `discovery.rs` says where endpoints come from, `connect.rs` is the seam to the network;
+//! `config.rs` are the settings.
 
+mod answer;
 mod config;
 mod connect;
 mod connection;
+mod discovery;
+mod endpoint;
+mod retries;
+mod stack;
 
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use seawall_deadline::{BoundLayer, ForwardLayer};
-use seawall_telemetry::{AttemptLayer, ClientLayer};
+use seawall_policy::Policies;
 use tonic::Status;
 use tonic::body::Body;
-use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceBuilder};
+use tower::Service;
 
-pub use config::Config;
+pub use config::{Addresses, Config};
 pub use connect::{Connect, Io, Tcp};
-use connection::Connection;
+use stack::Stack;
 
-/// A peer. Connects when it is first called, and again when the connection is lost. Clones share the
-/// connection.
+/// A peer. Connects to its endpoints when they are first called, and again when a connection is lost.
+/// Clones share everything.
 ///
 /// Dropping the future of a call resets its stream, so that the peer stops as well.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    stack: BoxCloneSyncService<Request<Body>, Response<Body>, Status>,
+    stack: Stack,
 }
 
 impl Channel {
     /// A channel to `peer`, the name that spans, metrics and errors use. Needs a tokio runtime.
-    pub fn new(peer: &'static str, config: &Config) -> Self {
-        let address = &config.authority;
-        let timeout = config.timeout;
-        let stack = ServiceBuilder::new()
-            .map_response(|response: Response<_>| response.map(Body::new))
-            // Outermost, so that a call that finds no time left is recorded as well.
-            .layer(ClientLayer::new(peer, address.host(), address.port_u16().unwrap_or(80)))
-            // One deadline over all attempts.
-            .layer(BoundLayer::new(move |_: &str| timeout))
-            .layer(AttemptLayer::new(peer))
-            // Around the connection, so that waiting for one counts as well.
-            .layer(ForwardLayer::new(config.deadline_margin))
-            .service(Connection::new(config));
-        Self { stack: BoxCloneSyncService::new(stack) }
+    pub fn new(peer: &'static str, config: &Config, policies: &Policies) -> Self {
+        Self { stack: stack::stack(peer, config, policies) }
     }
 }
 

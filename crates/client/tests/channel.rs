@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use seawall_client::{Channel, Config};
 use seawall_config::Reader;
 use seawall_deadline::Deadline;
+use seawall_policy::Policies;
 use seawall_proto::seawall::user::v1::GetUserRequest;
 use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
 use tokio::io::AsyncReadExt as _;
@@ -20,7 +21,7 @@ fn config(address: &str) -> Config {
 }
 
 async fn call(address: std::net::SocketAddr) -> Status {
-    let channel = Channel::new("peer", &config(&format!("http://{address}")));
+    let channel = Channel::new("peer", &config(&format!("http://{address}")), &Policies::default());
     UserServiceClient::new(channel).get_user(GetUserRequest::default()).await.unwrap_err()
 }
 

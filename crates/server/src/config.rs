@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use seawall_config::Section;
+use seawall_config::{Section, Setting};
+use seawall_limit::{AimdConfig, Algorithm, ConcurrencyConfig, FixedConfig, Gradient2Config, VegasConfig};
 
 /// How a server listens and what it bounds.
 #[derive(Debug, Clone)]
@@ -22,6 +23,62 @@ pub struct Config {
     pub connections_max: usize,
     /// Calls in flight at a time on one connection.
     pub concurrent_streams_max: u32,
+    /// Calls in flight at a time on all of them; `None` for no limit.
+    pub concurrency: Option<ConcurrencyConfig>,
+}
+
+/// What finds the limit on calls in flight, as a setting.
+enum Limit {
+    Gradient2,
+    Vegas,
+    Aimd,
+    Fixed,
+    Off,
+}
+
+impl Setting for Limit {
+    const KIND: &'static str = "gradient2, vegas, aimd, fixed or off";
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text.trim() {
+            "gradient2" => Self::Gradient2,
+            "vegas" => Self::Vegas,
+            "aimd" => Self::Aimd,
+            "fixed" => Self::Fixed,
+            "off" => Self::Off,
+            _ => return None,
+        })
+    }
+}
+
+/// The settings of the limit on calls in flight.
+fn concurrency(section: &mut Section<'_>) -> Option<ConcurrencyConfig> {
+    let limit = section.get(
+        "concurrency_limit",
+        "gradient2",
+        "what finds how many unary calls are served at a time: gradient2, vegas or aimd by latency; fixed; off",
+    );
+    let limit_max: u32 = section.checked(
+        "concurrency_max",
+        "200",
+        "the most unary calls that are served at a time, and the limit where it is fixed",
+        "20 to 1000000",
+        |max| (20..=1_000_000).contains(max),
+    );
+    let streams_max = section.checked(
+        "streams_max",
+        "1000",
+        "the most streaming calls that are open at a time",
+        "at least 1",
+        |max| *max >= 1,
+    );
+    let algorithm = match limit {
+        Limit::Gradient2 => Algorithm::Gradient2(Gradient2Config { limit_max, ..Gradient2Config::default() }),
+        Limit::Vegas => Algorithm::Vegas(VegasConfig { limit_max, ..VegasConfig::default() }),
+        Limit::Aimd => Algorithm::Aimd(AimdConfig { limit_max, ..AimdConfig::default() }),
+        Limit::Fixed => Algorithm::Fixed(FixedConfig { limit: limit_max }),
+        Limit::Off => return None,
+    };
+    Some(ConcurrencyConfig { algorithm, streams_max, ..ConcurrencyConfig::default() })
 }
 
 impl Config {
@@ -65,6 +122,7 @@ impl Config {
                 "at least 1",
                 |max| *max >= 1,
             ),
+            concurrency: concurrency(section),
         }
     }
 }

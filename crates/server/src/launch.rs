@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use seawall_config::{FILE_VARIABLE, Mistakes, Reader};
+use seawall_config::{ExposeSecret as _, FILE_VARIABLE, Reader, SecretString, Section};
+use seawall_limit::{Store, StoreConfig};
+use seawall_policy::Policies;
 use seawall_shutdown::Shutdown;
 
 use crate::{Config, Server};
@@ -44,8 +46,8 @@ where
         Ok(Some(settings)) if args.get_flag("probe") => return probe(identity, settings.server.metrics_listen),
         Ok(Some(settings)) => settings,
         Ok(None) => return ExitCode::SUCCESS,
-        Err(mistakes) => {
-            eprintln!("{}: {mistakes}", identity.name);
+        Err(error) => {
+            eprintln!("{}: {error:#}", identity.name);
             return ExitCode::from(2);
         }
     };
@@ -76,13 +78,23 @@ where
     let telemetry = seawall_telemetry::init(identity.name, identity.version, &settings.telemetry)?;
     let result = async {
         let shutdown = Shutdown::on_signals(settings.server.drain_timeout)?;
-        let server = Server::new(settings.server, identity.descriptors);
+        let mut server = Server::with_policies(settings.server, identity.descriptors, settings.policies.clone());
+        if let Some(store) = settings.store {
+            server = server.with_store(Store::connect(store).await?);
+        }
         let bound = tokio::select! {
             started = start(settings.service, server) => started?.bind().await?,
             () = shutdown.begun() => return Ok(()),
         };
         tracing::info!(address = %bound.address()?, metrics = %bound.metrics_address()?, "listening");
-        bound.run(shutdown).await;
+        tokio::select! {
+            () = bound.run(shutdown) => {}
+            // Ends at once where there is no file.
+            () = async {
+                settings.policies.watch(settings.reload_interval).await;
+                std::future::pending().await
+            } => {}
+        }
         tracing::info!("drained");
         anyhow::Ok(())
     }
@@ -97,31 +109,51 @@ where
 struct Settings<C> {
     server: Config,
     telemetry: seawall_telemetry::Config,
+    policies: Policies,
+    reload_interval: Duration,
+    /// Where shared rates are kept, if anywhere.
+    store: Option<StoreConfig>,
     service: C,
 }
 
 impl<C> Settings<C> {
     /// `None` when the user asked only to be told about them.
-    fn load(args: &ArgMatches, identity: Identity, read: fn(&mut Reader) -> C) -> Result<Option<Self>, Mistakes> {
+    fn load(args: &ArgMatches, identity: Identity, read: fn(&mut Reader) -> C) -> anyhow::Result<Option<Self>> {
         let file =
             args.get_one::<PathBuf>("config").cloned().or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
         let mut reader = Reader::from_environment(file.as_deref());
-        let settings = Self {
-            server: Config::read(&mut reader.section("server"), identity.port, identity.metrics_port),
-            telemetry: seawall_telemetry::Config::read(&mut reader.section("telemetry")),
-            service: read(&mut reader),
-        };
+        let server = Config::read(&mut reader.section("server"), identity.port, identity.metrics_port);
+        let telemetry = seawall_telemetry::Config::read(&mut reader.section("telemetry"));
+        let policy = seawall_policy::Config::read(&mut reader.section("policy"));
+        let store = store(&mut reader.section("redis"));
+        let service = read(&mut reader);
         if args.get_flag("settings") {
             print_settings(identity, &reader);
             return Ok(None);
         }
         reader.finish()?;
+        let policies = Policies::try_new(crate::contract(identity.descriptors)?, policy.file)?;
         if args.get_flag("check") {
             println!("{}: the settings are good", identity.name);
             return Ok(None);
         }
-        Ok(Some(settings))
+        Ok(Some(Self { server, telemetry, policies, reload_interval: policy.reload_interval, store, service }))
     }
+}
+
+/// Where rates are kept that all replicas share; empty for nowhere.
+fn store(section: &mut Section<'_>) -> Option<StoreConfig> {
+    let url: SecretString =
+        section.get("url", "", "Redis or Valkey for the rates that replicas share, such as redis://127.0.0.1:6379");
+    let replicas = section.checked(
+        "replicas",
+        "1",
+        "how many replicas share a rate: each keeps to its part while Redis is away",
+        "1 to 10000",
+        |replicas| (1..=10_000).contains(replicas),
+    );
+    let url = url.expose_secret().to_owned();
+    (!url.is_empty()).then(|| StoreConfig { url, replicas, ..StoreConfig::default() })
 }
 
 fn command(identity: Identity) -> Command {

@@ -9,22 +9,25 @@
 //!
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `serve.rs` accepts
-//! and drains connections, which `listener.rs` takes from TCP; `admin.rs` answers on the metrics port; `methods.rs` knows the methods of
-//! the contracts; `config.rs` are the settings; `launch.rs` starts a process.
+//! and drains connections, which `listener.rs` takes from TCP; `admin.rs` answers on the metrics port; `limits.rs` has what the stack's
+//! limits are; `config.rs` are the settings; `launch.rs` starts a process.
 
 mod admin;
 mod config;
 mod launch;
+mod limits;
 mod listener;
-mod methods;
 mod serve;
 mod stack;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::{Request, Response};
 use seawall_health::Health;
+use seawall_limit::Store;
+use seawall_policy::{Contract, ContractError, Policies};
 use seawall_shutdown::Shutdown;
 use tokio::net::TcpListener;
 use tonic::body::Body;
@@ -36,7 +39,7 @@ pub use config::Config;
 pub use launch::{Identity, launch};
 pub use listener::Listener;
 
-use methods::Methods;
+use limits::Limits;
 
 /// Services being put together.
 #[derive(Debug)]
@@ -46,15 +49,52 @@ pub struct Server {
     names: Vec<&'static str>,
     routes: Routes,
     health: Health,
+    policies: Policies,
+    store: Option<Arc<Store>>,
+}
+
+/// The methods of the contracts in `descriptors`, and those of health and reflection.
+///
+/// # Errors
+/// If the descriptors are not an encoded `google.protobuf.FileDescriptorSet`.
+pub fn contract(descriptors: &[u8]) -> Result<Contract, ServeError> {
+    Ok(Contract::try_new(&[
+        descriptors,
+        seawall_health::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ])?)
 }
 
 impl Server {
     /// `descriptors` is an encoded `google.protobuf.FileDescriptorSet` with the contracts of what
-    /// will be served.
-    pub fn new(config: Config, descriptors: &'static [u8]) -> Self {
+    /// will be served, and whose policies hold.
+    ///
+    /// # Errors
+    /// If the descriptors cannot be read, or what they declare is wrong.
+    pub fn try_new(config: Config, descriptors: &'static [u8]) -> Result<Self, ServeError> {
+        let policies = Policies::try_new(contract(descriptors)?, None)?;
+        Ok(Self::with_policies(config, descriptors, policies))
+    }
+
+    /// The same with policies that are changed while it runs; they are those of [`contract`].
+    pub fn with_policies(config: Config, descriptors: &'static [u8], policies: Policies) -> Self {
         let health = Health::new();
         let routes = Routes::new(health.service());
-        Self { config, descriptors, names: vec!["grpc.health.v1.Health"], routes, health }
+        let names = vec!["grpc.health.v1.Health"];
+        Self { config, descriptors, names, routes, health, policies, store: None }
+    }
+
+    /// Keeps the rates that are declared `shared` in this store.
+    #[must_use]
+    pub fn with_store(mut self, store: Arc<Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// How the methods are served and called: what the channels of this process need.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// The health that this server answers with; take a latch for everything that must be ready.
@@ -81,11 +121,12 @@ impl Server {
     /// # Errors
     /// If an address cannot be listened on, or the descriptors cannot be read.
     pub async fn bind(self) -> Result<Bound, ServeError> {
-        let methods = Methods::try_new(self.descriptors)?;
+        let limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
         let routes = self.reflection(self.routes.clone())?.prepare();
         let listener = listen(self.config.listen).await?;
         let admin = listen(self.config.metrics_listen).await?;
-        Ok(Bound { config: self.config, routes, methods, health: self.health, listener, admin })
+        let Self { config, policies, health, .. } = self;
+        Ok(Bound { config, routes, policies, limits, health, listener, admin })
     }
 
     /// Serves gRPC on `listener`, without a metrics port, until the shutdown begins and the drain has
@@ -94,9 +135,9 @@ impl Server {
     /// # Errors
     /// If the descriptors cannot be read.
     pub async fn serve(self, listener: impl Listener, shutdown: Shutdown) -> Result<(), ServeError> {
-        let methods = Methods::try_new(self.descriptors)?;
+        let limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
         let routes = self.reflection(self.routes.clone())?.prepare();
-        let stack = stack::stack(routes, methods, &self.config);
+        let stack = stack::stack(routes, &self.policies, limits, &self.config);
         serve::run(listener, stack, &self.config, &self.health, &shutdown).await;
         Ok(())
     }
@@ -126,7 +167,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 pub struct Bound {
     config: Config,
     routes: Routes,
-    methods: Methods,
+    policies: Policies,
+    limits: Limits,
     health: Health,
     listener: TcpListener,
     admin: TcpListener,
@@ -152,7 +194,7 @@ impl Bound {
     /// Serves until the shutdown begins, then drains: says NOT_SERVING, accepts nothing new, lets
     /// calls in flight finish, and returns when they have or when the drain timeout has passed.
     pub async fn run(self, shutdown: Shutdown) {
-        let stack = stack::stack(self.routes, self.methods.clone(), &self.config);
+        let stack = stack::stack(self.routes, &self.policies, self.limits, &self.config);
         tokio::select! {
             () = serve::run(self.listener, stack, &self.config, &self.health, &shutdown) => {}
             () = admin::run(self.admin, self.health.clone()) => {}
@@ -174,7 +216,19 @@ pub enum ServeError {
     },
     /// The descriptors are not an encoded `FileDescriptorSet`.
     #[error("cannot read the descriptors of the contracts")]
-    Descriptors(#[source] prost::DecodeError),
+    Contract(#[from] ContractError),
+    /// What the contracts declare cannot be.
+    #[error(transparent)]
+    Policies(#[from] seawall_policy::Mistakes),
+    /// A limit cannot be as the settings have it.
+    #[error("cannot limit calls")]
+    Limit(#[from] seawall_limit::ConfigError),
+    /// A rate is to be shared by all replicas, and there is nothing to share it by.
+    #[error("{method}: rate.shared is true, which needs redis.url (SEAWALL_REDIS_URL)")]
+    NoStore {
+        /// The method whose rate it is.
+        method: String,
+    },
     /// Reflection cannot serve the descriptors.
     #[error("cannot serve reflection")]
     Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),

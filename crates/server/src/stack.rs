@@ -1,43 +1,82 @@
 //! What happens to a call on its way in, outermost first.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use seawall_deadline::EnforceLayer;
+use seawall_deadline::{Deadline, EnforceLayer};
+use seawall_limit::{ConcurrencyLayer, RateLayer};
+use seawall_policy::Policies;
+use seawall_propagation::InboundLayer;
 use seawall_telemetry::ServerLayer;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::{Service, ServiceBuilder};
 
 use crate::config::Config;
-use crate::methods::Methods;
+use crate::limits::Limits;
 
 /// Composes the stack around the routes.
 pub(crate) fn stack(
     routes: Routes,
-    methods: Methods,
+    policies: &Policies,
+    limits: Limits,
     config: &Config,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response<impl Body<Data = bytes::Bytes, Error = tonic::Status> + Send + 'static>,
+    Response = Response<impl Body<Data = bytes::Bytes, Error = tonic::Status> + Send + use<>>,
     Error = Infallible,
     Future: Send + 'static,
 > + Clone
 + Send
-+ 'static {
++ use<> {
+    let named = policies.contract().clone();
+    let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
     let (unary, streaming) = (config.timeout_default, config.stream_timeout_default);
-    let kinds = methods.clone();
+    let default_timeout = move |path: &str| {
+        let usual = if is_streaming(&of_timeout, path) { streaming } else { unary };
+        Some(of_timeout.by_path(path).budget.unwrap_or(usual))
+    };
+    let (rates, concurrency) = (Arc::clone(&limits.rates), limits.concurrency);
+    let kinds = policies.clone();
     ServiceBuilder::new()
         // Outermost, so that the span, the metrics and the trace id cover what every other layer answers.
-        .layer(ServerLayer::new(move |path: &str| methods.name(path)))
-        // Around everything that works for the call, so that all of it is dropped when the deadline passes.
-        .layer(EnforceLayer::new(move |path: &str| Some(if kinds.is_streaming(path) { streaming } else { unary })))
+        .layer(ServerLayer::new(move |path: &str| Some(Arc::clone(&named.method(named.id(path)?)?.name))))
+        // Outside of all that asks how critical a call is, and of all that makes calls of its own.
+        .layer(InboundLayer::new(move |path: &str| Some(of_criticality.by_path(path).criticality)))
+        // Around everything that works or waits for the call, so that all of it is dropped when the
+        // deadline passes.
+        .layer(EnforceLayer::new(default_timeout))
+        // Before the places of calls in flight are given out: who asks too often is to take none.
+        .layer(
+            RateLayer::new(move |path: &str| rates.get(path).filter(|_| is_limited(path)))
+                .with_deadline(|| Deadline::current().map(|deadline| deadline.instant().into_std())),
+        )
+        // Innermost of what refuses, so that it times the work itself.
+        .layer(
+            ConcurrencyLayer::new(
+                move |path: &str| concurrency.clone().filter(|_| is_limited(path)),
+                move |path: &str| !is_streaming(&kinds, path),
+            )
+            .with_deadline(|| Deadline::current().map(Deadline::instant)),
+        )
         // Innermost, because it is about how tonic reads a body.
         .map_request(|request: Request<Incoming>| request.map(|body| body.map_err(broken_off)))
         .service(routes)
+}
+
+/// Whether limits are for calls of this path. A probe that is refused would have a process killed for
+/// being busy.
+fn is_limited(path: &str) -> bool {
+    !path.starts_with("/grpc.health.") && !path.starts_with("/grpc.reflection.")
+}
+
+fn is_streaming(policies: &Policies, path: &str) -> bool {
+    let contract = policies.contract();
+    contract.id(path).and_then(|id| contract.method(id)).is_some_and(|method| method.is_streaming())
 }
 
 /// What reading a request fails with when its caller is gone.

@@ -44,7 +44,7 @@ async fn policies_are_shown_and_commanded() {
     publish("breakers", "user/seawall.user.v1.UserService/GetUser", Arc::downgrade(&breaker));
     let variables = [("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"), ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")];
     let config = Config::read(&mut Reader::new("", "", variables).section("server"), 0, 0);
-    let bound = Server::new(config, seawall_proto::FILE_DESCRIPTOR_SET).bind().await.unwrap();
+    let bound = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap().bind().await.unwrap();
     let address = bound.metrics_address().unwrap();
     tokio::spawn(bound.run(Shutdown::new(Duration::ZERO)));
 

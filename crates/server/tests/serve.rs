@@ -26,7 +26,7 @@ struct Running {
 async fn start(drain_timeout: Duration) -> Running {
     let variables = [("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"), ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")];
     let config = Config::read(&mut Reader::new("", "", variables).section("server"), 0, 0);
-    let server = Server::new(config, seawall_proto::FILE_DESCRIPTOR_SET);
+    let server = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap();
     let health = server.health().clone();
     let bound = server.bind().await.unwrap();
     let (address, metrics) = (bound.address().unwrap(), bound.metrics_address().unwrap());
@@ -143,6 +143,6 @@ async fn an_address_that_is_taken_is_named() {
     let taken = server.address.to_string();
     let variables = [("SEAWALL_SERVER_LISTEN", taken.as_str()), ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")];
     let config = Config::read(&mut Reader::new("", "", variables).section("server"), 0, 0);
-    let error = Server::new(config, seawall_proto::FILE_DESCRIPTOR_SET).bind().await.unwrap_err();
+    let error = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap().bind().await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on {taken}"));
 }

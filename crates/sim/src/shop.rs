@@ -161,5 +161,5 @@ const ORDER_SETTINGS: &[(&str, &str)] = &[
 
 fn server(reader: &mut Reader) -> Server {
     let config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
-    Server::new(config, FILE_DESCRIPTOR_SET)
+    Server::try_new(config, FILE_DESCRIPTOR_SET).expect("the contracts are good")
 }

@@ -240,7 +240,7 @@ fn channel(peer: &'static str) -> Channel {
     let mut reader = Reader::new("", "", variables);
     let mut config = seawall_client::Config::read(&mut reader.section("peer"), "http://unused");
     config.connector = Arc::new(Network);
-    Channel::new(peer, &config)
+    Channel::new(peer, &config, &seawall_policy::Policies::default())
 }
 
 /// The order has its key as its article, by which it is known in the list.

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use seawall_client::Channel;
 use seawall_config::Reader;
+use seawall_policy::Policies;
 use seawall_pool::{Migration, Sql};
 use seawall_proto::seawall::order::v1::order_service_server::OrderServiceServer;
 use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
@@ -77,10 +78,10 @@ pub struct Orders {
 
 impl Orders {
     /// Opens the database and brings its tables up to date. The user service need not be there yet.
-    pub async fn open(config: &Config) -> Result<Self, seawall_pool::Error> {
+    pub async fn open(config: &Config, policies: &Policies) -> Result<Self, seawall_pool::Error> {
         Ok(Self {
             sql: Sql::open(&config.sql, MIGRATIONS).await?,
-            users: UserServiceClient::new(Channel::new("user", &config.user)),
+            users: UserServiceClient::new(Channel::new("user", &config.user, policies)),
             changes: Changes::new(),
             watch_poll_interval: config.watch_poll_interval,
         })
@@ -96,7 +97,7 @@ impl Orders {
 /// service is there has no part in it: most methods do without.
 pub async fn start(config: Config, server: Server) -> Result<Server, seawall_pool::Error> {
     let database = server.health().latch("database");
-    let orders = Orders::open(&config).await?;
+    let orders = Orders::open(&config, server.policies()).await?;
     database.ready();
     Ok(server.add_service(orders.service()))
 }

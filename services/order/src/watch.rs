@@ -125,7 +125,7 @@ mod tests {
         let url = format!("sqlite://{}/order.db", folder.path().display());
         let mut config = Config::read(&mut Reader::new("", "", [("SEAWALL_SQL_URL", url)]));
         config.watch_poll_interval = Duration::from_secs(3_600);
-        let orders = Orders::open(&config).await.unwrap();
+        let orders = Orders::open(&config, &seawall_policy::Policies::default()).await.unwrap();
         let order = Order { order_id: ORDER.into(), state: OrderState::Placed.into(), ..Default::default() };
         let mut transaction = orders.sql.begin().await.unwrap();
         stored::insert(&mut transaction, &order, 1).await.unwrap();

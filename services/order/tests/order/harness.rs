@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use seawall_client::Channel;
 use seawall_config::Reader;
+use seawall_policy::Policies;
 use seawall_proto::FILE_DESCRIPTOR_SET;
 use seawall_proto::seawall::order::v1::order_service_client::OrderServiceClient;
 use seawall_proto::seawall::order::v1::{Money, Order, OrderLine, PlaceOrderRequest};
@@ -46,7 +47,7 @@ impl Stack {
     async fn start(url: String) -> Self {
         let shutdown = Shutdown::new(Duration::ZERO);
         let users = Users::new();
-        let server = Server::new(server_config(), FILE_DESCRIPTOR_SET);
+        let server = Server::try_new(server_config(), FILE_DESCRIPTOR_SET).unwrap();
         let users_address = serve(server.add_service(UserServiceServer::new(users.clone())), &shutdown).await;
         let client = start_orders(&url, &users_address, LONG, &shutdown).await;
         Self { client, users, url, users_address, shutdown }
@@ -78,7 +79,7 @@ async fn start_orders(url: &str, users_address: &str, watch_poll_interval: &str,
     let mut reader = Reader::new("", "", variables);
     let config = order::Config::read(&mut reader);
     reader.finish().unwrap();
-    let server = order::start(config, Server::new(server_config(), FILE_DESCRIPTOR_SET)).await.unwrap();
+    let server = order::start(config, Server::try_new(server_config(), FILE_DESCRIPTOR_SET).unwrap()).await.unwrap();
     connect(&serve(server, shutdown).await)
 }
 
@@ -102,7 +103,7 @@ fn connect(address: &str) -> Client {
     let mut reader = Reader::new("", "", variables);
     let config = seawall_client::Config::read(&mut reader.section("order"), "http://127.0.0.1:1");
     reader.finish().unwrap();
-    OrderServiceClient::new(Channel::new("order", &config))
+    OrderServiceClient::new(Channel::new("order", &config, &Policies::default()))
 }
 
 pub(crate) fn money(currency_code: &str, units: i64, nanos: i32) -> Money {

@@ -2,6 +2,7 @@
 
 use seawall_client::Channel;
 use seawall_config::Reader;
+use seawall_policy::Policies;
 use seawall_proto::FILE_DESCRIPTOR_SET;
 use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
 use seawall_proto::seawall::user::v1::{CreateUserRequest, User};
@@ -28,7 +29,9 @@ pub(crate) async fn on_each_engine(test: impl AsyncFn(Client)) {
 /// The service as its process starts it, with the same settings by the same names.
 async fn start(url: &str, shutdown: &Shutdown) -> Client {
     let mut reader = Reader::new("", "", [("SEAWALL_SQL_URL", url)]);
-    let server = Server::new(seawall_server::Config::read(&mut reader.section("server"), 0, 0), FILE_DESCRIPTOR_SET);
+    let server =
+        Server::try_new(seawall_server::Config::read(&mut reader.section("server"), 0, 0), FILE_DESCRIPTOR_SET)
+            .unwrap();
     let config = user::Config::read(&mut reader);
     reader.finish().unwrap();
 
@@ -43,7 +46,7 @@ fn connect(address: &str) -> Client {
     let mut reader = Reader::new("", "", variables);
     let config = seawall_client::Config::read(&mut reader.section("user"), "http://127.0.0.1:1");
     reader.finish().unwrap();
-    UserServiceClient::new(Channel::new("user", &config))
+    UserServiceClient::new(Channel::new("user", &config, &Policies::default()))
 }
 
 /// What a caller chooses of a user.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use seawall_client::Channel;
 use seawall_config::Reader;
+use seawall_policy::Policies;
 use seawall_proto::FILE_DESCRIPTOR_SET;
 use seawall_proto::seawall::__name__::v1::__name___service_client::__Name__ServiceClient;
 use seawall_proto::seawall::__name__::v1::{CreateItemRequest, GetItemRequest, Item, ListItemsRequest};
@@ -29,7 +30,7 @@ async fn on_each_engine(test: impl AsyncFn(Client)) {
 /// The service as its process starts it, with the same settings by the same names.
 async fn start(url: &str, shutdown: &Shutdown) -> Client {
     let mut reader = Reader::new("", "", [("SEAWALL_SQL_URL", url)]);
-    let server = Server::new(seawall_server::Config::read(&mut reader.section("server"), 0, 0), FILE_DESCRIPTOR_SET);
+    let server = Server::try_new(seawall_server::Config::read(&mut reader.section("server"), 0, 0), FILE_DESCRIPTOR_SET).unwrap();
     let config = __name__::Config::read(&mut reader);
     reader.finish().unwrap();
 
@@ -38,7 +39,7 @@ async fn start(url: &str, shutdown: &Shutdown) -> Client {
     tokio::spawn(bound.run(shutdown.clone()));
     let mut reader = Reader::new("", "", [("SEAWALL_PEER_ADDRESS", address)]);
     let config = seawall_client::Config::read(&mut reader.section("peer"), "http://127.0.0.1:1");
-    Client::new(Channel::new("__name__", &config))
+    Client::new(Channel::new("__name__", &config, &Policies::default()))
 }
 
 async fn create(client: &Client, title: &str) -> Result<Item, Status> {

@@ -1,0 +1,48 @@
+//! What comes back from a connection, as the status that the caller is to see.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use http::Response;
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::MapErr;
+use hyper::body::Incoming;
+use seawall_retry::NotSent;
+use tonic::{Code, Status};
+
+/// The body of a response; fails with the status that the caller is to see.
+pub(crate) type ResponseBody = MapErr<Incoming, fn(hyper::Error) -> Status>;
+
+pub(crate) fn answered(response: Response<Incoming>) -> Response<ResponseBody> {
+    response.map(|body| body.map_err(lost as fn(hyper::Error) -> Status))
+}
+
+/// A response that breaks off. A peer that resets the stream says why; one that is gone says nothing,
+/// and then it was `UNAVAILABLE` (the gRPC specification of status codes).
+fn lost(error: hyper::Error) -> Status {
+    let status = Status::from_error(Box::new(error));
+    if status.code() == Code::Unknown { unavailable("the peer has closed the connection", status) } else { status }
+}
+
+/// A call without an answer. Whether it may have had an effect is for whoever may try again.
+pub(crate) fn failed(error: hyper::Error, has_left: bool) -> Status {
+    if has_left && !is_unprocessed(&error) {
+        return lost(error);
+    }
+    unavailable("the peer has closed the connection", NotSent::new(error))
+}
+
+/// Whether the peer says that it has not looked at the call: its stream was refused, or is beyond the
+/// last one that a connection which goes away will serve (RFC 9113, 6.8 and 8.7).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    cause.is_some_and(|h2| {
+        h2.is_remote() && (h2.is_go_away() || h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+pub(crate) fn unavailable(what: &str, source: impl StdError + Send + Sync + 'static) -> Status {
+    let mut status = Status::unavailable(what);
+    status.set_source(Arc::new(source));
+    status
+}

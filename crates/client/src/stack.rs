@@ -1,0 +1,130 @@
+//! What happens to a call on its way out, outermost first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use seawall_balance::{Address, Builder, Pick};
+use seawall_breaker::BreakerLayer;
+use seawall_classify::{Classifier, Direction};
+use seawall_deadline::{BoundLayer, Deadline, ForwardLayer};
+use seawall_policy::Policies;
+use seawall_propagation::{Criticality, OutboundLayer};
+use seawall_retry::{HedgeLayer, RetryLayer};
+use seawall_telemetry::{AttemptLayer, ClientLayer};
+use tonic::Status;
+use tonic::body::Body;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
+
+use crate::Config;
+use crate::discovery::Discovery;
+use crate::endpoint::{Guarded, Wire, breakers};
+use crate::retries::Retries;
+
+/// The stack, whose type is no concern of those who call through it.
+pub(crate) type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
+
+/// How much more than its share an endpoint may have before a keyed call goes to the next one.
+const HASH_LOAD_FACTOR: f64 = 1.25;
+
+/// Composes the stack of a peer.
+pub(crate) fn stack(peer: &'static str, config: &Config, policies: &Policies) -> Stack {
+    let first = config.addresses.first();
+    let retries = Arc::new(Retries::new(peer, policies));
+    let hedges = Arc::clone(&retries);
+    let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
+    let timeout = config.timeout;
+    let calls = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        // Outermost, so that a call that finds no time left, or no endpoint, is recorded as well.
+        .layer(ClientLayer::new(peer, first.host(), first.port_u16().unwrap_or_default()))
+        // Once for all attempts, which are all as critical. The default is left to the callee, who may
+        // know better.
+        .layer(OutboundLayer::new(move |path: &str| {
+            Some(of_criticality.by_path(path).criticality).filter(|it| *it != Criticality::Default)
+        }))
+        // One deadline over all attempts, and over the waits between them.
+        .layer(BoundLayer::new(move |path: &str| of_timeout.by_path(path).budget.unwrap_or(timeout)))
+        // A method has a policy in one of these two at most. Inside of the deadline, since no attempt
+        // may outlive the call; outside of the balancer, so that each goes where it is best off.
+        .layer(HedgeLayer::new(move |path: &str| hedges.hedge(path), remaining))
+        .layer(RetryLayer::new(move |path: &str| retries.retry(path), remaining))
+        .service(endpoints(peer, config, policies));
+    BoxCloneSyncService::new(calls)
+}
+
+/// One endpoint for each attempt, of those that discovery knows.
+fn endpoints(
+    peer: &'static str,
+    config: &Config,
+    policies: &Policies,
+) -> impl tower::Service<
+    Request<Body>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<>>,
+    Error = Status,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ use<> {
+    let settings = seawall_balance::Config {
+        pick: match &config.hash_header {
+            Some(header) => Pick::Hash { header: header.clone(), load_factor: HASH_LOAD_FACTOR },
+            None => Pick::LeastLoaded,
+        },
+        ..seawall_balance::Config::default()
+    };
+    let mut builder = Builder::try_new(peer, settings).expect("the defaults and the load factor are allowed");
+    if config.health_watch {
+        builder = builder.health_watch("");
+    }
+    let (made_with, classified_by) = (config.clone(), policies.clone());
+    let of_endpoint = policies.clone();
+    let make = move |address: &Address| endpoint(peer, &made_with, &of_endpoint, address);
+    builder.build(Discovery::new(config), make, move |path: &str| outbound(&classified_by, path))
+}
+
+/// The stack of one endpoint: what is about its own state, and each attempt's.
+fn endpoint(
+    peer: &'static str,
+    config: &Config,
+    policies: &Policies,
+    address: &Address,
+) -> impl seawall_balance::Endpoint
++ tower::Service<
+    Request<Body>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<>>,
+    Error = Status,
+    Future: Send,
+> + Send
++ Sync
++ use<> {
+    let breakers = breakers(peer, address, policies);
+    let (asked, policies) = (Arc::clone(&breakers), policies.clone());
+    let wire = Wire::new(config, address);
+    let connection = wire.0.clone();
+    let stack = ServiceBuilder::new()
+        // Outside of what counts attempts, since one that is refused here is not sent.
+        .layer(
+            BreakerLayer::new(move |path: &str| asked.get(path))
+                .with_classifier(move |path: &str| outbound(&policies, path)),
+        )
+        .layer(AttemptLayer::new(peer))
+        // Around the connection, so that waiting for one counts, and inside of everything that has to
+        // see a late attempt as one that failed.
+        .layer(ForwardLayer::new(config.deadline_margin))
+        .service(wire);
+    Guarded { stack, breakers, connection }
+}
+
+/// What the codes of the calls of a method mean here.
+fn outbound(policies: &Policies, path: &str) -> Classifier {
+    policies.by_path(path).classifier(Direction::Outbound)
+}
+
+/// What is left of the call's deadline, which the layer outside has set.
+fn remaining(_: &HeaderMap) -> Option<Duration> {
+    Deadline::current().map(Deadline::remaining)
+}
