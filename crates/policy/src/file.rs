@@ -38,7 +38,7 @@ impl File {
             mistakes.add(Mistake::at(location, error.message()));
         }
         let mut file = Self::default();
-        for (key, value) in tables.get_ref().iter() {
+        for (key, value) in tables.get_ref() {
             let (subject, location) = (key.get_ref().as_ref(), lines.at(key.span().start));
             let Some(scope) = scope(subject, contract) else {
                 mistakes.add(Mistake::at(location, unknown_subject(subject, contract)));

@@ -238,12 +238,12 @@ impl Kind {
             (Self::Number(set), Value::Number(number)) => set(draft, *number),
             (Self::Choice(_, set), Value::Text(text)) => set(draft, text),
             (Self::Outcome(code), Value::Text(text)) => {
-                draft.outcomes.extend(outcome_named(text).map(|it| (*code, it)))
+                draft.outcomes.extend(outcome_named(text).map(|it| (*code, it)));
             }
             (Self::Codes(set), Value::Codes(codes)) => set(draft, codes.clone()),
             (Self::Yes(set), Value::Yes(yes)) => set(draft, *yes),
             (Self::Callers(set), Value::Texts(texts)) => {
-                set(draft, texts.iter().filter_map(|text| caller(text)).collect())
+                set(draft, texts.iter().filter_map(|text| caller(text)).collect());
             }
             _ => {}
         }

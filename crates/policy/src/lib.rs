@@ -38,7 +38,7 @@
 //! in the descriptors); `file.rs` reads the file, `keys.rs` has every key of it, `settings.rs` merges;
 //! `draft.rs` and `finish.rs` make policies of settings (`method_policy.rs`), `table.rs` those of all
 //! methods, `policies.rs` replaces them while they are in use and `per_method.rs`
-//! what was made of them. `lint.rs` judges contracts as a whole.
+//! what was made of them; `snapshot.rs` shows them. `lint.rs` judges contracts as a whole.
 
 mod config;
 mod contract;
@@ -52,6 +52,7 @@ mod mistake;
 mod per_method;
 mod policies;
 mod settings;
+mod snapshot;
 mod table;
 
 pub use config::Config;
@@ -61,4 +62,5 @@ pub use mistake::{Mistake, Mistakes};
 pub use per_method::PerMethod;
 pub use policies::Policies;
 pub use seawall_retry::Idempotency;
+pub use snapshot::{SettingSnapshot, Snapshot};
 pub use table::{Change, Changed};

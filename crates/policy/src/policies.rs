@@ -13,7 +13,8 @@ use crate::contract::{Contract, Location, MethodId};
 use crate::file::File;
 use crate::method_policy::MethodPolicy;
 use crate::mistake::{Mistake, Mistakes};
-use crate::table::{Changed, Table};
+use crate::snapshot::{self, Snapshot};
+use crate::table::{Changed, OTHER, Table};
 
 /// The most that is read of a file: a hundred bytes for each of ten thousand settings.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -93,6 +94,17 @@ impl Policies {
     pub fn reload(&self) -> Result<Changed, Mistakes> {
         let text = read(self.0.file.as_deref())?;
         self.replace(&text)
+    }
+
+    /// The settings in force, each with where it comes from.
+    pub fn snapshot(&self) -> Snapshot {
+        let table = self.0.table.load();
+        let named = self.0.contract.methods().map(|(id, method)| (method.name.to_string(), id));
+        let rows = named.chain([(OTHER.to_owned(), self.0.contract.other())]);
+        Snapshot {
+            changes: *self.0.generation.borrow(),
+            methods: rows.map(|(name, id)| (name, snapshot::of(&table.row(id).settings))).collect(),
+        }
     }
 
     fn replace(&self, text: &str) -> Result<Changed, Mistakes> {

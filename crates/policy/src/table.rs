@@ -14,7 +14,7 @@ use crate::mistake::Mistakes;
 use crate::settings::Settings;
 
 /// The name under which paths are told that are in no contract.
-pub(crate) const OTHER: &str = "(other)";
+pub(crate) const OTHER: &str = "other";
 
 /// One row a method, and a last one for all other paths.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ pub struct Change {
     pub before: String,
     /// What it is.
     pub after: String,
-    /// The names of the methods for which it has changed; `(other)` for paths in no contract.
+    /// The names of the methods for which it has changed; `other` for paths in no contract.
     pub methods: Vec<Arc<str>>,
 }
 

@@ -96,6 +96,21 @@ fn a_reload_tells_what_has_changed_and_leaves_the_rest_as_it_was() {
 }
 
 #[test]
+fn the_settings_in_force_are_shown_with_where_they_come_from() {
+    let shop = Shop::new("");
+    shop.write(&budget(200));
+    shop.policies.reload().unwrap();
+    let snapshot = shop.policies.snapshot();
+    assert_eq!((snapshot.changes, snapshot.methods.len()), (1, 13));
+    let get_user = &snapshot.methods["seawall.user.v1.UserService/GetUser"];
+    assert_eq!(get_user["budget"].value, "200ms");
+    assert_eq!(get_user["budget"].from, format!("{}:2", shop.file.display()));
+    assert_eq!(get_user["retry.attempts_max"].value, "3");
+    assert!(get_user["retry.attempts_max"].from.starts_with("seawall/user/v1/user.proto:"));
+    assert!(snapshot.methods["other"].is_empty());
+}
+
+#[test]
 fn a_bad_file_is_refused_as_a_whole() {
     let shop = Shop::new(&budget(300));
     let before = shop.policies.by_path(GET_USER);
