@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io::Write;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -252,64 +251,4 @@ async fn an_operator_rules_until_the_reset() {
     assert_eq!((state(&breaker), breaker.forced()), (State::Open, None));
     let allowed = "open, closed, disabled, reset";
     assert_eq!(breaker.command("explode"), Err(CommandError::Unknown { allowed }));
-}
-
-/// What is logged, line by line.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The log of calls to a peer that fails for a while.
-async fn logged(config: Config) -> Vec<String> {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
-    fastrand::seed(7);
-    let breaker = Arc::new(Breaker::try_new("user", "GetUser", config, Instant::now().into_std()).unwrap());
-    let peer = Peer::default();
-    let mut service = layer(&breaker).layer(peer.service());
-    peer.will([FAILED; 30]);
-    for _ in 0..400 {
-        call!(service);
-        advance(Duration::from_millis(100)).await;
-    }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    log.lines().map(str::to_owned).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_transition_is_one_line_with_the_numbers_that_caused_it() {
-    let three = ThreeStateConfig { open_time: Duration::from_secs(1), jitter: 0.0, ..Default::default() };
-    let lines = logged(Config { kind: Kind::ThreeState(three) }).await;
-    let expected = [
-        "breaker opened peer=\"user\" method=\"GetUser\" calls=20 failures=20 slow_calls=0 consecutive_failures=20 \
-         openings=1 open_ms=1000",
-        "breaker half-open peer=\"user\" method=\"GetUser\" openings=1",
-        "breaker opened peer=\"user\" method=\"GetUser\" calls=10 failures=5 slow_calls=0 consecutive_failures=0 \
-         openings=2 open_ms=2000",
-        "breaker half-open peer=\"user\" method=\"GetUser\" openings=2",
-        "breaker opened peer=\"user\" method=\"GetUser\" calls=10 failures=5 slow_calls=0 consecutive_failures=0 \
-         openings=3 open_ms=4000",
-        "breaker half-open peer=\"user\" method=\"GetUser\" openings=3",
-        "breaker closed peer=\"user\" method=\"GetUser\" calls=10 failures=0 slow_calls=0",
-    ];
-    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
-    for (line, expected) in lines.iter().zip(expected) {
-        assert!(line.ends_with(expected), "{line}\n{expected}");
-    }
-
-    let lines = logged(Config::default()).await;
-    assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[0].contains("WARN") && lines[0].contains("breaker begins to drop calls"), "{}", lines[0]);
-    assert!(lines[1].contains("INFO") && lines[1].contains("breaker drops no more calls"), "{}", lines[1]);
 }
