@@ -114,7 +114,7 @@ impl Gcra {
         Duration::from_nanos(((ticks + 1) as f64 / self.ticks_per_ns).ceil() as u64)
     }
 
-    /// How many tokens come within `duration`, at least 1.
+    /// How long so many tokens take to come.
     pub(crate) fn token_time(&self, tokens: u32) -> Duration {
         self.duration(self.token * u64::from(tokens))
     }

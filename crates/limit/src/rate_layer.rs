@@ -11,15 +11,13 @@ use http::{HeaderMap, Request, Response};
 use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
 use seawall_error::{Code, SEAWALL};
+use seawall_propagation::PREVIOUS_ATTEMPTS;
 use seawall_provenance::{Live, decided};
 use tokio::time::Sleep;
 use tonic::Status;
 use tower::{Layer, Service};
 
 use crate::{Ask, CallKey, Decision, RateLimiter, Refused, Wait};
-
-/// How gRPC's clients say that a call is a retry, and which.
-const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
 /// Limits the rate of calls.
 ///
@@ -63,7 +61,8 @@ impl<L: Fn(&str) -> Option<Arc<RateLimiter>>> RateLayer<L> {
 
 impl<L, D> RateLayer<L, D> {
     /// `deadline` is asked, within each call, for the time until which its caller waits. A call that
-    /// would pass only after that is refused at once.
+    /// would pass only after that is refused at once, and nothing is promised for later. In a stack
+    /// that enforces deadlines it is `|| Deadline::current().map(|deadline| deadline.instant().into_std())`.
     pub fn with_deadline<F: Fn() -> Option<Instant>>(self, deadline: F) -> RateLayer<L, F> {
         RateLayer { limiter: self.limiter, deadline }
     }
@@ -145,7 +144,8 @@ fn now() -> Instant {
 }
 
 fn is_returning(headers: &HeaderMap) -> bool {
-    headers.get(PREVIOUS_ATTEMPTS).is_some_and(|attempts| attempts.as_bytes() != b"0")
+    let attempts = headers.get(PREVIOUS_ATTEMPTS).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    attempts.is_some_and(|attempts| attempts > 0)
 }
 
 /// A call that is not made yet.

@@ -168,6 +168,28 @@ async fn a_flood_of_keys_neither_grows_the_table_nor_frees_a_key() {
     assert!((0..20).filter(|_| take("greedy", start + Duration::from_secs(13))).count() <= 5);
 }
 
+#[test]
+fn a_key_that_comes_in_several_threads_at_once_has_one_bucket() {
+    let start = Instant::now();
+    let limiter = RateLimiter::try_new("test", by_tenant(1_000), None, start).unwrap();
+    let passed: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let limiter = &limiter;
+                scope.spawn(move || {
+                    let take =
+                        |tenant: usize| limiter.try_take(key(limiter, &tenant.to_string()), start, Ask::default());
+                    (0..500).map(|tenant| (0..4).filter(|_| take(tenant) == Decision::Pass).count()).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let counts: Vec<Vec<usize>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        (0..500).map(|tenant| counts.iter().map(|count| count[tenant]).sum()).collect()
+    });
+    assert_eq!(passed, vec![5; 500]);
+    assert_eq!(limiter.snapshot(start).keys_busy, Some(500));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_key_gives_way_to_a_new_one() {
     let limiter = limiter(by_tenant(8));
