@@ -249,12 +249,15 @@ impl HedgePolicy {
             }
             return HedgeDecision::Commit;
         }
-        throttle.failed();
-        if is_stop {
-            call.stopped.get_or_insert(Stop::Pushback);
-        } else if !is_replayable {
-            call.stopped.get_or_insert(Stop::Buffer);
-        }
+        let has_tokens = throttle.failed();
+        let limits = [
+            (is_stop, Stop::Pushback),
+            (!is_replayable, Stop::Buffer),
+            // With others under way there may be tokens again when the next one is due.
+            (!has_tokens && call.in_flight == 0, Stop::Throttled),
+        ];
+        let reached = limits.into_iter().find(|(is_reached, _)| *is_reached);
+        call.stopped = call.stopped.or(reached.map(|(_, stop)| stop));
         let after = match ended.pushback {
             Some(Pushback::After(after)) => after,
             _ => Duration::ZERO,

@@ -273,6 +273,7 @@ proptest! {
                             continue 'calls;
                         }
                         is_stopped |= ended.pushback == Some(Pushback::Stop) || !is_replayable;
+                        is_stopped |= in_flight == 0 && peer.tokens <= 4.0;
                         let wait_ms = match ended.pushback {
                             Some(Pushback::After(after)) => after.as_millis() as u64,
                             _ => 0,

@@ -144,6 +144,22 @@ async fn tokens_and_budget_are_the_peers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hedge_that_is_refused_when_it_is_due_leaves_the_last_failure() {
+    let tired = allowance();
+    for _ in 0..4 {
+        tired.throttle().failed();
+    }
+    let peer = Peer::new([Answer::pushback(Code::Unavailable, "70")]);
+    let caller = Caller::with(&config(), tired);
+    assert_eq!(caller.code(&peer).await, (Code::Unavailable, 0), "it is not waited for what cannot be");
+
+    let spent = allowance();
+    while spent.budget().withdraw(Instant::now().into_std()) {}
+    assert_eq!(Caller::with(&config(), spent).code(&peer).await, (Code::Unavailable, 70));
+    assert_eq!(peer.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_serves_a_retry_is_not_hedged() {
     let peer = Peer::new([ok().after(500)]);
     let retried = Propagated { is_retry: true, ..Propagated::default() };
@@ -190,7 +206,8 @@ async fn dropping_the_call_drops_all_attempts() {
 
 #[tokio::test(start_paused = true)]
 async fn all_attempts_read_one_request_and_an_overflow_leaves_it_to_one() {
-    for (bytes_max, attempts) in [(6, 2), (5, 1)] {
+    // The second is sent before the request is too long, and the third would be after.
+    for (bytes_max, sent, whole) in [(6, 3, 3), (5, 2, 1)] {
         let frames = tokio_stream::iter(["aa", "bb", "cc"]);
         let frames = tokio_stream::StreamExt::then(frames, async |message| {
             sleep(Duration::from_millis(60)).await;
@@ -198,13 +215,12 @@ async fn all_attempts_read_one_request_and_an_overflow_leaves_it_to_one() {
         });
         let mut request = Request::new(Body::new(StreamBody::new(frames)));
         *request.uri_mut() = METHOD.parse().unwrap();
-        let config = HedgeConfig { attempts_max: 2, replay_bytes_max: bytes_max, ..config() };
+        let config = HedgeConfig { replay_bytes_max: bytes_max, ..config() };
         let peer = Peer::new([ok().after(100)]);
         let answer = Caller::with(&config, allowance()).call(&peer, request).await;
         assert_eq!(code(&answer), Some(Code::Ok));
-        assert_eq!(peer.seen().len(), 2, "the second came before the request was too long");
-        let whole = peer.seen().into_iter().filter(|seen| seen.body == "aabbcc").count();
-        assert_eq!(whole, attempts);
+        let bodies: Vec<String> = peer.seen().into_iter().map(|seen| seen.body).collect();
+        assert_eq!((bodies.len(), bodies.iter().filter(|body| *body == "aabbcc").count()), (sent, whole), "{bodies:?}");
     }
 }
 
