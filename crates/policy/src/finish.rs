@@ -1,5 +1,6 @@
 //! From a method's settings to its policy, with every part checked by the crate whose it is.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use seawall_retry::{Allowance, AllowanceConfig, HedgePolicy, Idempotency, RetryP
 use crate::draft::{BreakerKind, Bucket, Draft};
 use crate::method_policy::MethodPolicy;
 use crate::mistake::{Mistake, Mistakes};
-use crate::settings::{Scope, Setting, Settings};
+use crate::settings::{Scope, Setting, Settings, Source};
 
 /// What a setting needs to have an effect: another one, beside it or before it.
 struct Need {
@@ -89,21 +90,25 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// What settings have done so far, over all methods: one that has no effect on any is a mistake.
+/// What settings have done so far, over all methods: one that has no effect on any is a mistake. A
+/// setting is known by its key and where it stands.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    some: Vec<(&'static str, Setting)>,
+    some: HashSet<(&'static str, Source)>,
+    /// In the order found.
     none: Vec<(&'static str, Setting, &'static str)>,
+    in_none: HashSet<(&'static str, Source)>,
 }
 
 impl Effects {
     fn count(&mut self, key: &'static str, setting: &Setting, lacking: Option<&'static str>) {
+        let id = (key, setting.source.clone());
         match lacking {
-            None if !self.some.iter().any(|(k, s)| *k == key && s == setting) => self.some.push((key, setting.clone())),
-            Some(advice) if !self.none.iter().any(|(k, s, _)| *k == key && s == setting) => {
-                self.none.push((key, setting.clone(), advice));
+            None => {
+                self.some.insert(id);
             }
-            _ => {}
+            Some(advice) if self.in_none.insert(id) => self.none.push((key, setting.clone(), advice)),
+            Some(_) => {}
         }
     }
 
@@ -117,7 +122,7 @@ impl Effects {
     /// Tells which settings have had no effect.
     pub(crate) fn finish(self, mistakes: &mut Mistakes) {
         for (key, setting, advice) in self.none {
-            if !self.some.iter().any(|(k, s)| *k == key && *s == setting) {
+            if !self.some.contains(&(key, setting.source.clone())) {
                 let problem = format!("{key} = {} has no effect; {advice}", setting.value);
                 mistakes.add(Mistake::setting(&setting.source, &problem));
             }
