@@ -15,7 +15,7 @@ pub struct Config {
     pub pick: Pick,
     /// The decay of the time that an endpoint takes ([`Ewma`](crate::Ewma)): 10 s.
     pub decay: Duration,
-    /// How long an endpoint may be without calls because others are less loaded: 1 s. Then it is
+    /// How long an endpoint may be without calls while less loaded ones have some: 1 s. Then it is
     /// tried with one.
     pub force_pick_after: Duration,
     /// Ejects endpoints that fail. `None` turns it off.

@@ -69,16 +69,25 @@ impl Load {
         }
     }
 
-    /// Whether the endpoint had no call for `after` and is now due for one. Only one of those who
-    /// ask at the same time is told so.
+    /// Whether the last call, or the start, is longer ago than `after`.
+    pub fn is_forgotten(&self, now: Instant, after: Duration) -> bool {
+        is_longer(self.since_origin_ms(now), self.picked_at_ms.load(Ordering::Relaxed), after)
+    }
+
+    /// Whether the endpoint is forgotten and now due for a call. Only one of those who ask at the
+    /// same time is told so.
     pub fn claim_forced(&self, now: Instant, after: Duration) -> bool {
         let now_ms = self.since_origin_ms(now);
-        let last = self.picked_at_ms.load(Ordering::Relaxed);
-        u128::from(now_ms.saturating_sub(last)) > after.as_millis()
-            && self.picked_at_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let last_ms = self.picked_at_ms.load(Ordering::Relaxed);
+        is_longer(now_ms, last_ms, after)
+            && self.picked_at_ms.compare_exchange(last_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn since_origin_ms(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.origin).as_millis() as u64
     }
+}
+
+fn is_longer(now_ms: u64, last_ms: u64, after: Duration) -> bool {
+    u128::from(now_ms.saturating_sub(last_ms)) > after.as_millis()
 }

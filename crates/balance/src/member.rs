@@ -80,7 +80,11 @@ impl<S: Endpoint> Set<S> {
             &self.members,
             |member| member.is_available(path),
             |member| member.load(now),
-            |member| member.vitals.load.claim_forced(now, force_after),
+            // Only against one that has calls. Where they are rarer than that, both are due, and it would
+            // be the worse one that got them all.
+            |lower, higher| {
+                !lower.vitals.load.is_forgotten(now, force_after) && higher.vitals.load.claim_forced(now, force_after)
+            },
             fastrand::f64,
         );
         self.members.get(picked?)

@@ -5,8 +5,9 @@
 const DRAWS: usize = 4;
 
 /// Draws two distinct available endpoints, each pair with the same chance, and returns the index of
-/// the one with the lower `load`; of equal ones, the first. `claim` is asked of the other one: true
-/// gives it the call nevertheless, so that an endpoint that once was slow is tried again.
+/// the one with the lower `load`; of equal ones, the first. `claim` is asked with the lower and the
+/// higher one: true gives the call to the higher one nevertheless, so that an endpoint that once was
+/// slow is tried again.
 ///
 /// If one is available, it is that one. If none is, two of all are drawn: the endpoint itself then
 /// answers why it cannot be called. `None` only if there are no endpoints. `random` gives numbers in
@@ -16,13 +17,13 @@ pub fn pick<T>(
     endpoints: &[T],
     is_available: impl Fn(&T) -> bool,
     load: impl Fn(&T) -> f64,
-    claim: impl Fn(&T) -> bool,
+    claim: impl Fn(&T, &T) -> bool,
     mut random: impl FnMut() -> f64,
 ) -> Option<usize> {
     let compared = |(first, second): (usize, usize)| {
         let is_first_lower = load(&endpoints[first]) <= load(&endpoints[second]);
         let (lower, higher) = if is_first_lower { (first, second) } else { (second, first) };
-        if claim(&endpoints[higher]) { higher } else { lower }
+        if claim(&endpoints[lower], &endpoints[higher]) { higher } else { lower }
     };
     if endpoints.len() < 2 {
         return (!endpoints.is_empty()).then_some(0);

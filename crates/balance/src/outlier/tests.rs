@@ -288,6 +288,25 @@ fn an_outlier_that_is_not_ejected_is_told_with_the_reason() {
 }
 
 #[test]
+fn no_more_are_ejected_than_the_share_of_all() {
+    for (max_ejection_percent, endpoints, expected) in [(0, 5, 1), (10, 10, 1), (11, 10, 2), (20, 10, 2), (100, 10, 10)]
+    {
+        let config = OutlierConfig { max_ejection_percent, ..OutlierConfig::default() };
+        let outlier = Outlier::try_new(config).unwrap();
+        let trackers: Vec<Tracker> = std::iter::repeat_with(Tracker::default).take(endpoints).collect();
+        let trackers: Vec<&Tracker> = trackers.iter().collect();
+        for tracker in &trackers {
+            for _ in 0..5 {
+                outlier.record(tracker, false);
+            }
+        }
+        outlier.check_consecutive(Instant::now(), &trackers);
+        let ejected = trackers.iter().filter(|tracker| tracker.is_ejected()).count();
+        assert_eq!(ejected, expected, "{max_ejection_percent} % of {endpoints}");
+    }
+}
+
+#[test]
 fn the_only_endpoint_stays_in_use() {
     let (outlier, trackers, now) = defaults();
     for _ in 0..100 {

@@ -45,7 +45,7 @@ proptest! {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut counts = vec![0_u32; fakes.len()];
         for _ in 0..PICKS {
-            let picked = pick(&fakes, |f| f.is_available, |f| f64::from(f.load), |_| false, || random.f64());
+            let picked = pick(&fakes, |f| f.is_available, |f| f64::from(f.load), |_, _| false, || random.f64());
             counts[picked.unwrap()] += 1;
         }
         for (chance, count) in chances(&fakes).into_iter().zip(counts) {
@@ -63,7 +63,7 @@ proptest! {
             &fakes,
             |f| f.is_available,
             |f| f64::from(f.load),
-            |f| { asked.borrow_mut().push(*f); true },
+            |lower, f| { assert!(lower.load <= f.load); asked.borrow_mut().push(*f); true },
             || random.f64(),
         ).unwrap();
         let can_choose = chances(&fakes).iter().filter(|chance| **chance > 0.0).count() > 1;
@@ -78,12 +78,12 @@ proptest! {
 
 #[test]
 fn without_endpoints_there_is_nothing_to_pick() {
-    assert_eq!(pick(&[0_u8; 0], |_| true, |_| 0.0, |_| false, || 0.5), None);
+    assert_eq!(pick(&[0_u8; 0], |_| true, |_| 0.0, |_, _| false, || 0.5), None);
 }
 
 #[test]
 fn chance_at_its_ends_stays_inside() {
     for random in [0.0, 1.0 - f64::EPSILON, 1.0] {
-        assert!(pick(&[0_u8; 3], |_| true, |_| 0.0, |_| false, || random).unwrap() < 3);
+        assert!(pick(&[0_u8; 3], |_| true, |_| 0.0, |_, _| false, || random).unwrap() < 3);
     }
 }
