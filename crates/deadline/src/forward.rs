@@ -12,8 +12,8 @@ use crate::{Deadline, GRPC_TIMEOUT, ResponseFuture, format_timeout};
 
 /// Puts what is left of [`Deadline::current`] on each attempt of a call, and ends the attempt there.
 ///
-/// The peer is told a `margin` less, so that its answer, even that it ran out of time, still arrives
-/// in time to be used. With nothing left the attempt fails with `DEADLINE_EXCEEDED`, without reaching
+/// The peer is told a `margin` less, though never less than half, so that its answer, even that it ran
+/// out of time, still arrives in time to be used. With nothing left the attempt fails with `DEADLINE_EXCEEDED`, without reaching
 /// the network. Whatever stands outside sees an attempt that was late as one that has failed, rather
 /// than as one that was dropped. A call without a deadline passes as it is; [`BoundLayer`] sees to
 /// it that there is none.
@@ -62,10 +62,11 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let deadline = Deadline::current();
         if let Some(deadline) = deadline {
-            let timeout = deadline.remaining().saturating_sub(self.margin);
-            if timeout.is_zero() {
+            let remaining = deadline.remaining();
+            if remaining.is_zero() {
                 return ResponseFuture::refused(Error::deadline_exceeded());
             }
+            let timeout = remaining - self.margin.min(remaining / 2);
             request.headers_mut().insert(GRPC_TIMEOUT, format_timeout(timeout));
         }
         ResponseFuture::running(self.inner.call(request), deadline, false)

@@ -34,10 +34,14 @@ impl Shop {
 
     async fn start_with([user_sql, order_sql]: [String; 2], otlp_endpoint: &str, folder: TempDir) -> Self {
         let otlp = ("SEAWALL_TELEMETRY_OTLP_ENDPOINT", otlp_endpoint.to_owned());
+        // So that what ends a call is the deadline of its caller.
+        let policies = folder.path().join("policies.toml");
+        std::fs::write(&policies, "['seawall.user.v1.UserService/GetUser']\nbudget = '1min'").unwrap();
         let user = Service::start("user", [("SEAWALL_SQL_URL", user_sql), otlp.clone()]);
         let order_settings = [
             ("SEAWALL_SQL_URL", order_sql),
             ("SEAWALL_USER_ADDRESS", user.url()),
+            ("SEAWALL_POLICY_FILE", policies.display().to_string()),
             // Wide, so that even on a busy machine the user service is late before its caller is.
             ("SEAWALL_USER_DEADLINE_MARGIN", "1s".to_owned()),
             otlp,

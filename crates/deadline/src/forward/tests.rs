@@ -70,8 +70,16 @@ async fn the_earliest_deadline_wins() {
 #[tokio::test(start_paused = true)]
 async fn with_nothing_left_the_network_is_never_reached() {
     let deadline = Deadline::after(Duration::from_millis(10));
+    tokio::time::advance(Duration::from_millis(10)).await;
     let (headers, told) = deadline.scope(call(Duration::ZERO, None)).await;
     assert_eq!((code(&headers), told), (Some(Code::DeadlineExceeded), None));
+}
+
+/// A margin that is wide for most calls must not be the end of a short one.
+#[tokio::test(start_paused = true)]
+async fn the_margin_is_at_most_half_of_what_is_left() {
+    let (_, told) = Deadline::after(Duration::from_millis(12)).scope(call(Duration::ZERO, None)).await;
+    assert_eq!(told, Some(Duration::from_millis(6)));
 }
 
 /// What stands between the layers, such as a breaker, is to learn that the peer was late.
