@@ -23,8 +23,10 @@
 //!
 //! # Structure
 //! `lib.rs` is the error and its constructors; `violations.rs` collects bad fields; `status.rs` turns
-//! an error into a status and adds the trace id to what goes out.
+//! an error into a status and adds the trace id to what goes out;
+//! `refusal.rs` reads from a status why a policy refused a call.
 
+mod refusal;
 mod status;
 mod violations;
 
@@ -32,6 +34,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use refusal::Refusal;
 pub use status::{RETRY_PUSHBACK, add_request_id, code_name};
 pub use tonic::Code;
 pub use violations::Violations;
@@ -148,9 +151,13 @@ impl Error {
     /// on it. Every other code is an agreement between us and the dependency that our caller has no
     /// part in: it becomes `INTERNAL`. Handle the codes that mean something (such as `NOT_FOUND`)
     /// before.
+    ///
+    /// What it says about trying again is passed on too. Where it was a policy that refused the call,
+    /// on either side, the message says so, and the metadata has its reason as `cause`.
     pub fn dependency(name: &'static str, status: tonic::Status) -> Self {
+        let refusal = Refusal::of(&status);
         let (reason, message) = match status.code() {
-            Code::Unavailable => ("DEPENDENCY_UNAVAILABLE", format!("the {name} service cannot be reached")),
+            Code::Unavailable => ("DEPENDENCY_UNAVAILABLE", refusal.message(name)),
             Code::DeadlineExceeded => {
                 ("DEPENDENCY_DEADLINE_EXCEEDED", format!("the {name} service did not answer before the deadline"))
             }
@@ -158,7 +165,12 @@ impl Error {
             Code::Cancelled => ("DEPENDENCY_CANCELLED", format!("the call to the {name} service was cancelled")),
             _ => return Self::internal(status).with_metadata("dependency", name),
         };
-        SEAWALL.error(status.code(), reason, message).with_metadata("dependency", name).with_source(status)
+        let mut error = SEAWALL.error(status.code(), reason, message).with_metadata("dependency", name);
+        if let Some(cause) = refusal.cause {
+            error = error.with_metadata("cause", cause);
+        }
+        error.0.retry = refusal.retry;
+        error.with_source(status)
     }
 
     /// Adds the cause. It is logged and never sent.

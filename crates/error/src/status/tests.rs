@@ -110,3 +110,18 @@ fn push_back_is_for_people_and_for_clients() {
     assert_eq!(pushback(&status).as_deref(), Some("-1"));
     assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(3)));
 }
+
+/// So that a caller three hops away comes back when there is somebody to answer.
+#[test]
+fn what_a_dependency_says_about_trying_again_is_passed_on() {
+    let open = SEAWALL.error(Code::Unavailable, "BREAKER_OPEN", "…").with_retry_after(Duration::from_secs(3));
+    let status = Status::from(Error::dependency("user", open.without_retry().into()));
+    assert_eq!(status.message(), "the user service fails, and is left alone for a while");
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["cause"], "BREAKER_OPEN");
+    assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(3)));
+    assert_eq!(status.metadata().get(RETRY_PUSHBACK).unwrap(), "-1");
+
+    let away = Status::from(Error::dependency("user", Status::unavailable("")));
+    assert_eq!((away.message(), away.metadata().get(RETRY_PUSHBACK)), ("the user service cannot be reached", None));
+}
