@@ -29,15 +29,32 @@ pub(crate) type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Statu
 /// How much more than its share an endpoint may have before a keyed call goes to the next one.
 const HASH_LOAD_FACTOR: f64 = 1.25;
 
-/// Composes the stack of a peer.
+/// The stack of a peer.
 pub(crate) fn stack(peer: &'static str, config: &Config, policies: &Policies) -> Stack {
+    let calls = ServiceBuilder::new().map_response(|response: Response<_>| response.map(Body::new));
+    BoxCloneSyncService::new(calls.service(composed(peer, config, policies)))
+}
+
+/// Composes it.
+fn composed(
+    peer: &'static str,
+    config: &Config,
+    policies: &Policies,
+) -> impl tower::Service<
+    Request<Body>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<>>,
+    Error = Status,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ use<> {
     let first = config.addresses.first();
     let retries = Arc::new(Retries::new(peer, policies));
     let hedges = Arc::clone(&retries);
     let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
     let timeout = config.timeout;
-    let calls = ServiceBuilder::new()
-        .map_response(|response: Response<_>| response.map(Body::new))
+    ServiceBuilder::new()
         // Outermost, so that a call that finds no time left, or no endpoint, is recorded as well.
         .layer(ClientLayer::new(peer, first.host(), first.port_u16().unwrap_or_default()))
         // Once for all attempts, which are all as critical. The default is left to the callee, who may
@@ -51,8 +68,7 @@ pub(crate) fn stack(peer: &'static str, config: &Config, policies: &Policies) ->
         // may outlive the call; outside of the balancer, so that each goes where it is best off.
         .layer(HedgeLayer::new(move |path: &str| hedges.hedge(path), remaining))
         .layer(RetryLayer::new(move |path: &str| retries.retry(path), remaining))
-        .service(endpoints(peer, config, policies));
-    BoxCloneSyncService::new(calls)
+        .service(endpoints(peer, config, policies))
 }
 
 /// One endpoint for each attempt, of those that discovery knows.
@@ -127,4 +143,40 @@ fn outbound(policies: &Policies, path: &str) -> Classifier {
 /// What is left of the call's deadline, which the layer outside has set.
 fn remaining(_: &HeaderMap) -> Option<Duration> {
     Deadline::current().map(Deadline::remaining)
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_config::Reader;
+
+    use super::*;
+
+    /// The type of a composed stack names its layers, the outermost first.
+    fn name_of<T>(_: &T) -> &'static str {
+        std::any::type_name::<T>()
+    }
+
+    #[tokio::test]
+    async fn every_layer_stands_where_its_reason_puts_it() {
+        let mut reader = Reader::new("", "", [("", "")]);
+        let config = Config::read(&mut reader.section("peer"), "http://127.0.0.1:1");
+        let composed = composed("peer", &config, &Policies::default());
+        let expected = [
+            "telemetry::client::Client<",
+            "propagation::outbound::Outbound<",
+            "deadline::bound::Bound<",
+            "retry::hedge_layer::Hedge<",
+            "retry::retry_layer::Retry<",
+            "balance::balance::Balance<",
+            "breaker::breaker_layer::BreakerService<",
+            "telemetry::attempt::Attempt<",
+            "deadline::forward::Forward<",
+            "endpoint::Wire",
+        ];
+        let mut rest = name_of(&composed);
+        for layer in expected {
+            let at = rest.find(layer).unwrap_or_else(|| panic!("{layer} is not inside of those before it: {rest}"));
+            rest = &rest[at + layer.len()..];
+        }
+    }
 }

@@ -87,3 +87,6 @@ fn broken_off(error: hyper::Error) -> Status {
     let status = Status::from_error(Box::new(error));
     if status.code() == Code::Cancelled { Status::aborted("the caller has cancelled the call") } else { status }
 }
+
+#[cfg(test)]
+mod tests;
