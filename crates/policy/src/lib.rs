@@ -17,8 +17,19 @@
 //! rate.per_second = 500
 //! ```
 //!
+//! | keys | what they are |
+//! |---|---|
+//! | `budget`, `criticality` | as in the contract; `"sheddable"`, `"default"` or `"critical"` |
+//! | `outcomes.CODE` | `"success"`, `"failure"`, `"retryable"` or `"callers_fault"` |
+//! | `retry.attempts_max` and the rest of [`RetryConfig`](seawall_retry::RetryConfig) | 1 is no retry |
+//! | `hedge.attempts_max`, `hedge.kind` (`"observed"`, `"fixed"`) and the rest of [`HedgeConfig`](seawall_retry::HedgeConfig) | 1 is no hedge |
+//! | `breaker.kind` (`"adaptive"`, `"three_state"`, `"off"`) and the fields of that kind | [`seawall_breaker::Config`] |
+//! | `rate.per_second`, `rate.kind` (`"token_bucket"`, `"leaky_bucket"`, `"off"`) and the rest of [`RateConfig`](seawall_limit::RateConfig) | no limit without `rate.per_second` |
+//!
 //! What is written later in this order holds: the contract's service, its method, the file's
-//! `[default]`, its service, its method.
+//! `[default]`, its service, its method. What is said of a service or of all methods holds for those
+//! that it suits: a retry for those that are idempotent. A method has a retry or a hedge; of both, the
+//! one that is written later holds. A setting that has no effect on any method is a mistake.
 //!
 //! ```
 //! use std::time::Duration;
