@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use loom::sync::Arc;
 use loom::thread;
 use seawall_balance::outlier::{Action, Outlier, Tracker};
-use seawall_balance::{Ewma, Load, OutlierConfig};
+use seawall_balance::{Ewma, FailurePercentage, Load, OutlierConfig};
 
 const DECAY: Duration = Duration::from_secs(10);
 
@@ -80,5 +80,33 @@ fn calls_that_end_during_sweeps_are_counted_once_and_one_of_them_is_the_limit() 
         let verdicts: Vec<_> = during.into_iter().chain(outlier.check_consecutive(now, &all)).collect();
         let ejected = verdicts.iter().filter(|verdict| matches!(verdict.action, Action::Ejected(_))).count();
         assert_eq!((ejected, trackers[0].is_ejected()), (1, true));
+    });
+}
+
+#[test]
+fn a_call_that_ends_during_a_sweep_counts_in_one_interval() {
+    check(|| {
+        let now = Instant::now();
+        // Every failure makes an outlier, and none is ejected: so each sweep tells what it has counted.
+        let failure_percentage =
+            FailurePercentage { threshold_percent: 0, enforcement_percent: 0, minimum_hosts: 1, request_volume: 1 };
+        let config = OutlierConfig {
+            success_rate: None,
+            failure_percentage: Some(failure_percentage),
+            consecutive_failures: None,
+            ..OutlierConfig::default()
+        };
+        let outlier = Arc::new(Outlier::try_new(config).unwrap());
+        let tracker = Arc::new(Tracker::default());
+        let calls = {
+            let (outlier, tracker) = (Arc::clone(&outlier), Arc::clone(&tracker));
+            thread::spawn(move || [(); 2].map(|()| outlier.record(&tracker, false)))
+        };
+        let mut counted = 0;
+        let mut sweep = || counted += outlier.sweep(now, &[&tracker], || 0.0).iter().map(|v| v.failures).sum::<u64>();
+        sweep();
+        calls.join().unwrap();
+        sweep();
+        assert_eq!(counted, 2);
     });
 }

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use seawall_balance::{Address, Balance, Builder, Config, Discover, Endpoint};
 use seawall_classify::{Classifier, Direction, code_in};
 use seawall_deadline::{GRPC_TIMEOUT, parse_timeout};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt as _};
@@ -31,6 +31,8 @@ pub(crate) enum Mode {
     /// Never answers.
     Swallows,
 }
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) const SERVES: Mode = Mode::Serves(Duration::from_millis(10));
 
@@ -174,13 +176,13 @@ pub(crate) fn request() -> Request<Body> {
     Request::builder().uri("/shop.v1.Shop/Get").body(Body::empty()).unwrap()
 }
 
-/// Makes a call, to the end of its body, and returns its code.
+/// Makes a call, to the end of its body, and returns its code. One that never ends fails the test.
 pub(crate) async fn call<S, B>(service: S, request: Request<Body>) -> Code
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Status>,
     B: http_body::Body<Error: std::fmt::Debug>,
 {
-    let response = match service.oneshot(request).await {
+    let response = match timeout(HOUR, service.oneshot(request)).await.expect("the call never ends") {
         Ok(response) => response,
         Err(status) => return status.code(),
     };

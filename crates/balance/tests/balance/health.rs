@@ -1,8 +1,8 @@
 //! The health of endpoints as they tell it themselves.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::fake::addresses;
 /// An endpoint with a health service, or without one, or whose watch breaks off.
 #[derive(Clone)]
 struct Server {
-    health: Option<Health>,
+    health: Arc<Mutex<Option<Health>>>,
     is_broken: Arc<AtomicBool>,
     watches: Arc<AtomicU32>,
     calls: Arc<AtomicU32>,
@@ -30,7 +30,12 @@ struct Server {
 
 impl Server {
     fn new(health: Option<Health>) -> Self {
-        Self { health, is_broken: Arc::default(), watches: Arc::default(), calls: Arc::default() }
+        Self {
+            health: Arc::new(Mutex::new(health)),
+            is_broken: Arc::default(),
+            watches: Arc::default(),
+            calls: Arc::default(),
+        }
     }
 }
 
@@ -55,7 +60,7 @@ impl Service<Request<Body>> for Server {
             return async { Ok(Status::new(Code::Ok, "").into_http()) }.boxed();
         }
         self.watches.fetch_add(1, Ordering::Relaxed);
-        match &self.health {
+        match &*self.health.lock().unwrap() {
             _ if self.is_broken.load(Ordering::Relaxed) => {
                 async { Ok(Status::unavailable("broken").into_http()) }.boxed()
             }
@@ -126,6 +131,11 @@ async fn a_watch_that_breaks_off_is_made_again_less_and_less_often() {
     servers[0].is_broken.store(false, Ordering::Relaxed);
     sleep(Duration::from_secs(60)).await;
     assert_eq!((serving(&client), watches()), (vec![true, true], before + 1));
+    // A server that ends while it is watched is not known to serve any more.
+    servers[0].is_broken.store(true, Ordering::Relaxed);
+    servers[0].health.lock().unwrap().take();
+    settled().await;
+    assert_eq!(serving(&client), [false, true]);
     // One without the service is asked once.
     assert_eq!(servers[1].watches.load(Ordering::Relaxed), 1);
 }

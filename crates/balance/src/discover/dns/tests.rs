@@ -117,6 +117,17 @@ async fn a_wait_that_is_dropped_loses_nothing() {
     assert!(before.elapsed() < Duration::from_secs(34), "{:?}", before.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_is_dropped_is_not_made_again_before_the_minimum() {
+    let script = Script::default();
+    let mut dns = dns(&script);
+    for _ in 0..500 {
+        assert!(timeout(Duration::from_millis(10), dns.next()).await.is_err());
+    }
+    let gaps = script.gaps();
+    assert!((3..=4).contains(&gaps.len()) && gaps.iter().all(|gap| *gap >= Duration::from_secs(1)), "{gaps:?}");
+}
+
 #[test]
 fn settings_that_are_not_allowed_are_named() {
     let config = DnsConfig { interval: Duration::ZERO, lookup_timeout: Duration::ZERO, ..DnsConfig::default() };
