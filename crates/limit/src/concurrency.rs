@@ -42,6 +42,10 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 /// When to come back for a stream: nobody knows when one ends.
 const STREAM_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Who has waited so many times longer than was to be expected has been passed by more critical calls,
+/// and will be by the next ones.
+const PATIENCE: u32 = 2;
+
 /// A limit on the calls that are served at a time, shared by what competes for the same capacity.
 ///
 /// Taking a place and giving it back is one atomic operation each while nobody waits. What the end of
@@ -126,16 +130,20 @@ impl ConcurrencyLimiter {
             }
             None => self.config.wait_max,
         };
+        let mut patience = wait_max;
         let entry = self.calls.enter(criticality, |ahead| {
-            let limit = self.calls.load().limit;
-            !wait_max.is_zero() && time_to_serve(ahead + 1, limit, self.sampler.latency()) <= wait_max
+            let expected = time_to_serve(ahead + 1, self.calls.load_for(criticality).limit, self.sampler.latency());
+            if criticality < Criticality::Critical {
+                patience = patience.min(PATIENCE * expected.max(self.sampler.latency()));
+            }
+            !wait_max.is_zero() && expected <= wait_max
         });
         match entry {
             Entry::Admitted => Verdict::Admitted(self.permit(now, false)),
             Entry::Waiting(key) => {
                 self.sampler.kept_out();
                 let limiter = Arc::clone(self);
-                Verdict::Waiting(Waiter { limiter, criticality, key: Some(key), give_up_at: now + wait_max })
+                Verdict::Waiting(Waiter { limiter, criticality, key: Some(key), give_up_at: now + patience })
             }
             Entry::Full(load) => Verdict::Refused(self.shed(criticality, false, load)),
         }

@@ -8,6 +8,9 @@
 //!
 //! Concurrency: `concurrency.rs` is the limiter, `concurrency/admission.rs` who gets in, waits or is
 //! refused, `concurrency/algorithm.rs` what finds the limit, and `concurrency_layer.rs` the layer.
+//!
+//! Processors: `shed.rs` sheds calls while they are busy, `shed/cpu.rs` knows how busy they are, and
+//! `shed_layer.rs` is the layer.
 
 mod concurrency;
 mod concurrency_layer;
@@ -18,6 +21,8 @@ mod keyed;
 mod leaky_bucket;
 mod rate;
 mod rate_layer;
+mod shed;
+mod shed_layer;
 mod sync;
 mod token_bucket;
 
@@ -32,4 +37,6 @@ pub use gcra::Ask;
 pub use leaky_bucket::{Decision, LeakyBucket, Wait};
 pub use rate::{CallKey, Key, RateConfig, RateKind, RateLimiter, RateSnapshot};
 pub use rate_layer::{Rate, RateFuture, RateLayer};
+pub use shed::{CpuLoad, CpuPermit, CpuSampler, CpuShed, CpuShedder, CpuShedderConfig, CpuShedderSnapshot};
+pub use shed_layer::{ShedFuture, ShedLayer, ShedTicket, Shedding};
 pub use token_bucket::{Refused, TokenBucket};

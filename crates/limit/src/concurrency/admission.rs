@@ -224,6 +224,12 @@ impl Admission {
         Load { limit: self.limit.load(Ordering::Acquire), in_flight: in_flight(state), waiting: waiting(state) }
     }
 
+    /// The load with the limit for calls of a criticality.
+    pub(super) fn load_for(&self, criticality: Criticality) -> Load {
+        let load = self.load();
+        Load { limit: self.shares.allowed(criticality, load.limit), ..load }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing in here panics between two changes that belong together.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -237,3 +243,6 @@ fn in_flight(state: u64) -> u32 {
 fn waiting(state: u64) -> u32 {
     (state >> 32) as u32
 }
+
+#[cfg(all(test, not(seawall_loom)))]
+mod tests;

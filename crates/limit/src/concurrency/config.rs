@@ -26,7 +26,7 @@ pub struct ConcurrencyConfig {
     pub critical_queue: f64,
     /// The same for default calls. Default: 1, which evens out a burst and is no wait for its own sake.
     pub default_queue: f64,
-    /// The same for sheddable calls. Default: 0.
+    /// The same for sheddable calls. Default: 0.5.
     pub sheddable_queue: f64,
     /// The longest that a call waits; shorter if its deadline comes before. Default: 1 s.
     pub wait_max: Duration,
@@ -44,7 +44,7 @@ impl Default for ConcurrencyConfig {
             sheddable_share: 0.75,
             critical_queue: 10.0,
             default_queue: 1.0,
-            sheddable_queue: 0.0,
+            sheddable_queue: 0.5,
             wait_max: Duration::from_secs(1),
             streams_max: 1_000,
         }

@@ -8,6 +8,10 @@ use crate::config_error::Mistakes;
 /// tenth or so even where service times vary as much as their mean.
 const PROBE_WINDOWS: u32 = 3;
 
+/// A probe lowers the limit to this share: enough to be rid of the queue, which is a few calls, and so
+/// little that even a large server, with no work in its queue then, does a quarter less for a moment.
+const PROBE_SHARE: f64 = 0.75;
+
 /// The long-term latency starts as a plain mean of so many windows.
 const WARM_UP_WINDOWS: u32 = 10;
 
@@ -28,8 +32,8 @@ pub struct Gradient2Config {
     pub queue: u32,
     /// Windows over which the long-term latency is smoothed, at least 10. Default: 600.
     pub long_windows: u32,
-    /// After so many windows in which the limit kept calls out, it is halved for a moment, to see the
-    /// latency without a queue. At least 10. Default: 200.
+    /// After so many windows in which the limit kept calls out, it is lowered by a quarter for a moment,
+    /// to see the latency without a queue. At least 10. Default: 200.
     pub probe_windows: u32,
 }
 
@@ -61,9 +65,10 @@ impl Gradient2Config {
 /// `gradient = clamp(long/short, 0.5, 1)`, `limit ← (1 − s)·limit + s·(gradient·limit + queue)`.
 ///
 /// - `Following`: as above. A window with less than half of the limit in use changes nothing.
-/// - `Following → Draining` after `probe_windows` windows in which the limit kept calls out: half of
-///   the limit holds for one window, which is not measured, because its calls began before.
-/// - `Draining → Measuring`, for [`PROBE_WINDOWS`] windows at half of the limit.
+/// - `Following → Draining` after `probe_windows` windows in which the limit kept calls out:
+///   [`PROBE_SHARE`] of the limit holds for one window, which is not measured, because its calls began
+///   before.
+/// - `Draining → Measuring`, for [`PROBE_WINDOWS`] windows at that share of the limit.
 /// - `Measuring → Following`: the latency measured becomes the long-term one.
 ///
 /// Without the probe, a server that stays overloaded teaches the long-term latency that its queue is
@@ -113,7 +118,7 @@ impl Gradient2 {
         match self.phase {
             Phase::Following { .. } => self.limit as u32,
             // Lower than `limit_min`, if need be: what is at work without a queue is the question.
-            Phase::Draining | Phase::Measuring { .. } => ((self.limit / 2.0) as u32).max(1),
+            Phase::Draining | Phase::Measuring { .. } => ((self.limit * PROBE_SHARE) as u32).max(1),
         }
     }
 

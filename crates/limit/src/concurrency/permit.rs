@@ -93,7 +93,7 @@ impl Waiter {
         if self.key.take().is_some_and(|key| !self.limiter.calls.stop_waiting(key)) {
             return Ok(self.limiter.permit(now, false));
         }
-        Err(self.limiter.shed(self.criticality, false, self.limiter.calls.load()))
+        Err(self.limiter.shed(self.criticality, false, self.limiter.calls.load_for(self.criticality)))
     }
 }
 

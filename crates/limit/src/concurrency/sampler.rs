@@ -69,8 +69,8 @@ impl Sampler {
         learning.mean_s += (measured.rtt_s - learning.mean_s) * weight;
         learning.deviation_s += (measured.deviation_s - learning.deviation_s) * weight;
         let high_s = learning.mean_s + DEVIATIONS * learning.deviation_s;
-        self.latency_ns.store((learning.mean_s * 1e9) as u64, Ordering::Relaxed);
-        self.latency_high_ns.store((high_s * 1e9) as u64, Ordering::Relaxed);
+        self.latency_ns.store((learning.mean_s * 1e9).round() as u64, Ordering::Relaxed);
+        self.latency_high_ns.store((high_s * 1e9).round() as u64, Ordering::Relaxed);
         Some(learning.limit.update(&measured))
     }
 

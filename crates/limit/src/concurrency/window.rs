@@ -81,3 +81,44 @@ impl Window {
         Some(measured)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Just, ProptestConfig, prop_oneof, proptest};
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_measures_what_a_list_of_its_calls_does(
+            calls in proptest::collection::vec((0u64..60, 0u64..2_000_000, 1u32..50, prop_oneof![8 => Just(false), 1 => Just(true)]), 1..300)
+        ) {
+            let mut window = Window::default();
+            let mut now = Instant::now();
+            let (mut list, mut opened_at, mut length) = (Vec::new(), None, Duration::from_millis(100));
+            for (after_ms, rtt_us, in_flight, was_overloaded) in calls {
+                now += Duration::from_millis(after_ms);
+                let rtt = Duration::from_micros(rtt_us);
+                list.push((rtt.as_secs_f64().max(1e-6), in_flight, was_overloaded));
+                let opened = *opened_at.get_or_insert(now);
+                let measured = window.add(now, rtt, in_flight, was_overloaded);
+                let is_closed = list.len() >= 10 && now - opened >= length;
+                assert_eq!(measured.is_some(), is_closed);
+                let Some(measured) = measured else { continue };
+                let count = list.len() as f64;
+                let mean_s = list.iter().map(|call| call.0).sum::<f64>() / count;
+                let variance = list.iter().map(|call| (call.0 - mean_s).powi(2)).sum::<f64>() / count;
+                assert!((measured.rtt_s - mean_s).abs() < 1e-9);
+                assert!((measured.deviation_s.powi(2) - variance).abs() < 1e-9);
+                assert_eq!(measured.in_flight_max, list.iter().map(|call| call.1).max().unwrap());
+                assert_eq!(measured.was_overloaded, list.iter().any(|call| call.2));
+                let least_s = list.iter().map(|call| call.0).fold(f64::INFINITY, f64::min);
+                length = Duration::from_secs_f64((2.0 * least_s).clamp(0.1, 1.0));
+                opened_at = Some(now);
+                list.clear();
+            }
+        }
+    }
+}
