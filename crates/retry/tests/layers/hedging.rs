@@ -217,8 +217,11 @@ async fn all_attempts_read_one_request_and_an_overflow_leaves_it_to_one() {
         *request.uri_mut() = METHOD.parse().unwrap();
         let config = HedgeConfig { replay_bytes_max: bytes_max, ..config() };
         let peer = Peer::new([ok().after(100)]);
-        let answer = Caller::with(&config, allowance()).call(&peer, request).await;
+        let allowance = allowance();
+        let answer = Caller::with(&config, allowance.clone()).call(&peer, request).await;
         assert_eq!(code(&answer), Some(Code::Ok));
+        let taken = allowance.snapshot(Instant::now().into_std()).budget_attempts_made;
+        assert_eq!(taken, sent as u64 - 1, "what cannot be sent takes nothing out of the budget");
         let bodies: Vec<String> = peer.seen().into_iter().map(|seen| seen.body).collect();
         assert_eq!((bodies.len(), bodies.iter().filter(|body| *body == "aabbcc").count()), (sent, whole), "{bodies:?}");
     }
