@@ -125,12 +125,23 @@ impl Gcra {
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let (state, verdict) = self.decide(State::unpack(seen), now, ask);
-            // The word is all there is to the bucket, so nothing else has to become visible with it.
-            match word.compare_exchange_weak(seen, state.pack(), Ordering::Relaxed, Ordering::Relaxed) {
+            // A table looks at whose bucket it is afterwards, and must not see that from before.
+            match word.compare_exchange_weak(seen, state.pack(), Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return verdict,
                 Err(other) => seen = other,
             }
         }
+    }
+
+    /// The same for a bucket that is about to change hands, unless somebody else uses it.
+    pub(crate) fn take_if_idle(&self, word: &AtomicU64, now: Instant, ask: Ask) -> Option<Verdict> {
+        let seen = word.load(Ordering::SeqCst);
+        if !self.is_idle(seen, now) {
+            return None;
+        }
+        let (state, verdict) = self.decide(State::unpack(seen), self.ticks(now), ask);
+        word.compare_exchange(seen, state.pack(), Ordering::SeqCst, Ordering::SeqCst).ok()?;
+        Some(verdict)
     }
 
     fn decide(&self, state: State, now: u64, ask: Ask) -> (State, Verdict) {

@@ -5,7 +5,7 @@ mod key;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as Counter, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -92,24 +92,21 @@ impl RateLimiter {
     /// What becomes of a call, by this process alone: for a shared limiter that is its
     /// [part](crate::StoreConfig::replicas) of the limit.
     pub fn try_take(&self, key: CallKey, now: Instant, ask: Ask) -> Decision {
-        let (word, _) = self.bucket(key, now);
-        self.decided(self.gcra.take(word, now, ask))
+        self.decided(self.take_here(key, now, ask).0)
     }
 
     /// What becomes of a call, by all replicas if the limiter is shared; by this process alone if it
     /// is not, or as long as the store is away. Dropping the future can cost a token.
     pub async fn take(&self, key: CallKey, now: Instant, ask: Ask) -> Decision {
         let Some(shared) = &self.shared else { return self.try_take(key, now, ask) };
-        let (word, is_known) = self.bucket(key, now);
-        let Some(verdict) = shared.take(is_known.then_some(key), ask).await else {
-            return self.decided(self.gcra.take(word, now, ask));
+        // The part of this process is used up in any case, so that the limit holds when the store
+        // goes, and the key keeps its place. Nothing is promised to a call without time.
+        let (here, is_known) = self.take_here(key, now, Ask { remaining: Some(Duration::ZERO), ..ask });
+        let verdict = match shared.take(is_known.then_some(key), ask).await {
+            Some(verdict) => verdict,
+            None if here == Verdict::Admitted => here,
+            None => self.take_here(key, now, ask).0,
         };
-        if verdict == Verdict::Admitted {
-            // The part of this process is used up with it, so that the limit holds when the store
-            // goes, and the key keeps its place. Nothing is promised to a call without time.
-            let taken = Ask { is_returning: false, remaining: Some(std::time::Duration::ZERO) };
-            let _ = self.gcra.take(word, now, taken);
-        }
         self.decided(verdict)
     }
 
@@ -120,17 +117,22 @@ impl RateLimiter {
 
     /// For a call that waits no longer: its place, if nobody is behind it, is free again. A place at
     /// the store is not given back; its token goes, when it falls due, to whoever comes.
-    pub fn give_back(&self, key: CallKey, now: Instant, wait: Wait) {
-        if self.shared.is_none() {
-            let (word, _) = self.bucket(key, now);
-            self.gcra.give_back(word, wait.place);
+    pub fn give_back(&self, key: CallKey, wait: Wait) {
+        if self.shared.is_some() {
+            return;
         }
+        let word = match &self.buckets {
+            Buckets::One(word) => word,
+            Buckets::Keyed(keyed) => keyed.bucket(key.hash).unwrap_or(keyed.strangers()),
+        };
+        self.gcra.give_back(word, wait.place);
     }
 
-    fn bucket(&self, key: CallKey, now: Instant) -> (&AtomicU64, bool) {
+    /// What this process says, and whether the key has a bucket of its own.
+    fn take_here(&self, key: CallKey, now: Instant, ask: Ask) -> (Verdict, bool) {
         match &self.buckets {
-            Buckets::One(word) => (word, true),
-            Buckets::Keyed(keyed) => keyed.bucket(key.hash, &self.gcra, now),
+            Buckets::One(word) => (self.gcra.take(word, now, ask), true),
+            Buckets::Keyed(keyed) => keyed.take(key.hash, &self.gcra, now, ask),
         }
     }
 

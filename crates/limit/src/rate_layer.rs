@@ -176,7 +176,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(wait) = self.wait.take() {
-            self.limiter.give_back(self.key, now(), wait);
+            self.limiter.give_back(self.key, wait);
         }
     }
 }

@@ -169,6 +169,18 @@ async fn a_flood_of_keys_neither_grows_the_table_nor_frees_a_key() {
 }
 
 #[test]
+fn the_table_is_two_thirds_full_before_a_key_finds_no_place() {
+    let start = Instant::now();
+    let limiter = RateLimiter::try_new("test", by_tenant(10_000), None, start).unwrap();
+    for tenant in 0..6_600 {
+        let decision = limiter.try_take(key(&limiter, &tenant.to_string()), start, Ask::default());
+        assert_eq!(decision, Decision::Pass);
+    }
+    let snapshot = limiter.snapshot(start);
+    assert_eq!((snapshot.keys_busy, snapshot.tokens), (Some(6_600), 5), "strangers have taken nothing");
+}
+
+#[test]
 fn a_key_that_comes_in_several_threads_at_once_has_one_bucket() {
     let start = Instant::now();
     let limiter = RateLimiter::try_new("test", by_tenant(1_000), None, start).unwrap();

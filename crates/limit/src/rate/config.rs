@@ -25,7 +25,8 @@ pub struct RateConfig {
     pub kind: RateKind,
     /// What calls are told apart by; all of it together. Nothing: all calls share one bucket.
     pub key: Vec<Key>,
-    /// How many keys are known at once. 1 to 1,000,000; each takes 16 bytes, from the start.
+    /// How many keys are known at once: one and a half times as many as are expected. 1 to 1,000,000;
+    /// each takes 16 bytes, from the start.
     pub keys_max: u32,
     /// Whether the limit holds over all replicas, by the [`Store`](crate::Store) they share.
     pub shared: bool,
