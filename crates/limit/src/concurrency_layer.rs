@@ -13,6 +13,8 @@ use pin_project_lite::pin_project;
 use seawall_classify::{End, ObservedBody, ObservedFuture, Observer};
 use seawall_error::Error;
 use seawall_propagation::Propagated;
+use seawall_provenance::Live;
+use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Code;
 use tower::{Layer, Service};
@@ -249,6 +251,12 @@ impl<S: Service<Request<ReqBody>>, ReqBody> Queued<S, ReqBody> {
             }
             Err(shed) => ObservedFuture::refused(refusal(&shed)),
         }
+    }
+}
+
+impl Live for ConcurrencyLimiter {
+    fn state(&self) -> Value {
+        serde_json::to_value(self.snapshot(Instant::now().into_std())).unwrap_or_default()
     }
 }
 

@@ -64,6 +64,7 @@ async fn over_the_limit_some_wait_and_the_rest_is_told_when_to_come_back() {
     sleep(Duration::from_millis(1)).await;
     let now = snapshot(&limiter);
     assert_eq!((now.in_flight, now.waiting, now.refused_default), (9, 10, 11));
+    assert_eq!(limiter.state()["in_flight"], 9);
 
     let mut refused = 0;
     for call in calls {
