@@ -11,10 +11,11 @@ use crate::shop::{HOSTS, USERS};
 /// Calls go well until here.
 pub(crate) const FAULTS_BEGIN: Duration = Duration::from_secs(2);
 /// From here on nothing is wrong any more.
-pub(crate) const FAULTS_END: Duration = Duration::from_secs(14);
-/// How long after that calls may still fail: keepalives must find connections that lead nowhere, and
-/// policies must take back what they have thrown out.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
+pub(crate) const FAULTS_END: Duration = Duration::from_secs(12);
+/// How long after that calls may still fail. The slowest is the adaptive breaker: it counts over 10
+/// seconds, among them the calls that it has refused itself, so that it lets go over more than one
+/// window. Keepalives find connections that lead nowhere within 3 seconds.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
 /// How long calls are then watched, none of which may fail.
 pub(crate) const WATCHED: Duration = Duration::from_secs(3);
 

@@ -15,7 +15,7 @@ use crate::faulty::Mood;
 use crate::journal::{Journal, Logs};
 use crate::plan::{self, Action, FAULTS_END, LATENCY_MAX, Plan, RECOVERY, WATCHED};
 use crate::shop::{HOSTS, Shop};
-use crate::shopper::{SHOPPERS, Seen, Shopper};
+use crate::shopper::{Peers, SHOPPERS, Seen, Shopper};
 use crate::{disk, replay};
 
 /// The step of the network and of the hosts. Timers within a host are finer.
@@ -95,10 +95,10 @@ fn simulate(seed: u64, show: bool, folder: &std::path::Path) -> Report {
     let shoppers: Vec<Rng> = (0..SHOPPERS).map(|_| rng.fork()).collect();
     let (notes, sees) = (journal.clone(), Rc::clone(&seen));
     sim.client("shop", async move {
-        let shoppers = shoppers
-            .into_iter()
-            .enumerate()
-            .map(|(number, rng)| Shopper::new(number, rng, notes.clone(), Rc::clone(&sees), &allowed).shop());
+        let peers = Peers::open()?;
+        let shoppers = shoppers.into_iter().enumerate().map(|(number, rng)| {
+            Shopper::new(number, peers.clone(), rng, notes.clone(), Rc::clone(&sees), &allowed).shop()
+        });
         futures_util::future::join_all(shoppers).await;
         Ok(())
     });

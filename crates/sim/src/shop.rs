@@ -127,7 +127,7 @@ impl Shop {
 
     async fn order(&self) -> anyhow::Result<Server> {
         let mut reader = self.reader("order", ORDER_SETTINGS);
-        let (server, mut config) = (server(&mut reader), order::Config::read(&mut reader));
+        let (server, mut config) = (server(&mut reader)?, order::Config::read(&mut reader));
         reader.finish()?;
         config.sql = config.sql.with_inline_sqlite(disk::delay);
         config.user.connector = std::sync::Arc::new(Network);
@@ -137,7 +137,7 @@ impl Shop {
     /// As `user::start` does it, with what can make the service ill around it.
     async fn user(&self, name: &str) -> anyhow::Result<Server> {
         let mut reader = self.reader("user", &[]);
-        let (server, config) = (server(&mut reader), user::Config::read(&mut reader));
+        let (server, config) = (server(&mut reader)?, user::Config::read(&mut reader));
         reader.finish()?;
         let database = server.health().latch("database");
         let users = user::Users::open(&config.sql.with_inline_sqlite(disk::delay)).await?;
@@ -154,12 +154,12 @@ impl Shop {
 /// What an order service is told. A connection that leads nowhere is to be found within the time that
 /// a simulation has.
 const ORDER_SETTINGS: &[(&str, &str)] = &[
-    ("SEAWALL_USER_ADDRESS", "http://user"),
+    ("SEAWALL_USER_ADDRESS", "http://user:50051"),
     ("SEAWALL_USER_KEEPALIVE_INTERVAL", "2s"),
     ("SEAWALL_USER_KEEPALIVE_TIMEOUT", "1s"),
 ];
 
-fn server(reader: &mut Reader) -> Server {
+fn server(reader: &mut Reader) -> anyhow::Result<Server> {
     let config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
-    Server::try_new(config, FILE_DESCRIPTOR_SET).expect("the contracts are good")
+    Ok(Server::try_new(config, FILE_DESCRIPTOR_SET)?)
 }

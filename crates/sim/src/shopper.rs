@@ -10,6 +10,8 @@ use fastrand::Rng;
 use seawall_client::Channel;
 use seawall_config::Reader;
 use seawall_deadline::Deadline;
+use seawall_policy::{Contract, Policies};
+use seawall_proto::FILE_DESCRIPTOR_SET;
 use seawall_proto::seawall::order::v1::order_service_client::OrderServiceClient;
 use seawall_proto::seawall::order::v1::{
     GetOrderRequest, ListOrdersRequest, Money, Order, OrderLine, PlaceOrderRequest,
@@ -41,6 +43,36 @@ pub(crate) struct Seen {
     pub(crate) last_failure: Option<Duration>,
 }
 
+/// The services as all of them call them: one channel for each, as a process has.
+#[derive(Debug, Clone)]
+pub(crate) struct Peers {
+    orders: OrderServiceClient<Channel>,
+    users: UserServiceClient<Channel>,
+}
+
+impl Peers {
+    pub(crate) fn open() -> anyhow::Result<Self> {
+        let policies = Policies::try_new(Contract::try_new(&[FILE_DESCRIPTOR_SET])?, None)?;
+        // A connection that leads nowhere is to be found within the time that a simulation has.
+        let mut reader = Reader::new(
+            "",
+            "",
+            [("SEAWALL_PEERS_KEEPALIVE_INTERVAL", "2s"), ("SEAWALL_PEERS_KEEPALIVE_TIMEOUT", "1s")],
+        );
+        let mut read = |address| {
+            let mut config = seawall_client::Config::read(&mut reader.section("peers"), address);
+            config.connector = Arc::new(Network);
+            config
+        };
+        let (orders, users) = (read("http://order:50051"), read("http://user:50051"));
+        reader.finish()?;
+        Ok(Self {
+            orders: OrderServiceClient::new(Channel::new("order", &orders, &policies)),
+            users: UserServiceClient::new(Channel::new("user", &users, &policies)),
+        })
+    }
+}
+
 /// One of them.
 pub(crate) struct Shopper {
     name: String,
@@ -49,8 +81,7 @@ pub(crate) struct Shopper {
     seen: Rc<RefCell<Seen>>,
     /// Codes that are no lie under the plan of this run.
     allowed: Vec<Code>,
-    orders: OrderServiceClient<Channel>,
-    users: UserServiceClient<Channel>,
+    peers: Peers,
     user_id: String,
     /// The orders that were asked for, by key, with what was answered.
     keys: BTreeMap<String, Option<Order>>,
@@ -59,19 +90,19 @@ pub(crate) struct Shopper {
 impl Shopper {
     pub(crate) fn new(
         number: usize,
-        mut rng: Rng,
+        peers: Peers,
+        rng: Rng,
         journal: Journal,
         seen: Rc<RefCell<Seen>>,
         allowed: &[Code],
     ) -> Self {
         Self {
             name: format!("shop-{number}"),
-            rng: rng.fork(),
+            rng,
             journal,
             seen,
             allowed: TROUBLE.iter().chain(allowed).copied().collect(),
-            orders: OrderServiceClient::new(channel("order")),
-            users: UserServiceClient::new(channel("user")),
+            peers,
             user_id: String::new(),
             keys: BTreeMap::new(),
         }
@@ -100,7 +131,7 @@ impl Shopper {
         let user = User { email, display_name: self.name.clone(), ..User::default() };
         while now() < FAULTS_BEGIN {
             let request = CreateUserRequest { user: Some(user.clone()) };
-            match self.users.clone().create_user(request).await {
+            match self.peers.users.clone().create_user(request).await {
                 Ok(response) => {
                     self.user_id = response.into_inner().user.unwrap_or_default().user_id;
                     self.journal.note(&self.name, format_args!("is {}", self.user_id));
@@ -135,7 +166,7 @@ impl Shopper {
         if self.keys[&key].is_none() {
             self.seen.borrow_mut().unanswered += 1;
         }
-        let mut orders = self.orders.clone();
+        let mut orders = self.peers.orders.clone();
         let placing = async move { orders.place_order(request).await };
         let Some(response) = self.call(&format!("PlaceOrder {key}"), placing).await else { return };
         let order = response.order.unwrap_or_default();
@@ -159,7 +190,7 @@ impl Shopper {
     /// What was acknowledged must be there, and as it was.
     async fn get(&mut self, order: Order) {
         let request = GetOrderRequest { order_id: order.order_id.clone() };
-        let mut orders = self.orders.clone();
+        let mut orders = self.peers.orders.clone();
         let getting = async move { orders.get_order(request).await };
         let Some(response) = self.call(&format!("GetOrder {}", order.order_id), getting).await else { return };
         if response.order.as_ref() != Some(&order) {
@@ -173,7 +204,7 @@ impl Shopper {
             self.get(order).await;
         }
         let request = ListOrdersRequest { user_id: self.user_id.clone(), page_size: 1_000, page_token: String::new() };
-        let mut orders = self.orders.clone();
+        let mut orders = self.peers.orders.clone();
         let listing = async move { orders.list_orders(request).await };
         let Some(response) = self.call("ListOrders", listing).await else { return };
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -231,16 +262,6 @@ impl Shopper {
 
 fn now() -> Duration {
     turmoil::sim_elapsed().unwrap_or_default()
-}
-
-fn channel(peer: &'static str) -> Channel {
-    let address = format!("http://{peer}");
-    let keepalive = [("SEAWALL_PEER_KEEPALIVE_INTERVAL", "2s"), ("SEAWALL_PEER_KEEPALIVE_TIMEOUT", "1s")];
-    let variables = [("SEAWALL_PEER_ADDRESS", address.as_str())].into_iter().chain(keepalive);
-    let mut reader = Reader::new("", "", variables);
-    let mut config = seawall_client::Config::read(&mut reader.section("peer"), "http://unused");
-    config.connector = Arc::new(Network);
-    Channel::new(peer, &config, &seawall_policy::Policies::default())
 }
 
 /// The order has its key as its article, by which it is known in the list.
