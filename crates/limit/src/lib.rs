@@ -1,5 +1,22 @@
 //! Limits: rates, concurrency, and shedding by criticality.
 //!
+//! A refused call is told when to come back, by what the limit knows: the time of its token, or how
+//! long the work ahead of it takes.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use seawall_limit::{Key, RateConfig, RateLayer, RateLimiter};
+//!
+//! # fn main() -> Result<(), seawall_limit::ConfigError> {
+//! let config =
+//!     RateConfig { rate_per_second: 50.0, burst: 10, key: vec![Key::Method, Key::Caller], ..RateConfig::default() };
+//! let now = std::time::Instant::now();
+//! let orders = Arc::new(RateLimiter::try_new("orders", config, None, now)?);
+//! let layer = RateLayer::new(move |path: &str| path.starts_with("/order.").then(|| Arc::clone(&orders)));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Structure
 //! Rates: `gcra.rs` is the arithmetic of a bucket that keeps its promises; `token_bucket.rs` and
 //! `leaky_bucket.rs` are the two policies of it, `keyed.rs` the bounded table with a bucket for each
