@@ -8,9 +8,6 @@ use futures_util::future::BoxFuture;
 use http::uri::Authority;
 use http::{Request, Response};
 use seawall_balance::{Address, Endpoint};
-use seawall_breaker::Breaker;
-use seawall_policy::{PerMethod, Policies};
-use seawall_provenance::{Live, publish};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -18,26 +15,8 @@ use tower::Service;
 
 use crate::Config;
 use crate::answer::ResponseBody;
+use crate::breakers::Breakers;
 use crate::connection::Connection;
-
-/// The breakers of one endpoint, one a method.
-pub(crate) type Breakers = PerMethod<seawall_breaker::Config, Breaker>;
-
-/// Breakers named after the peer, the endpoint and the method.
-pub(crate) fn breakers(peer: &str, address: &Address, policies: &Policies) -> Arc<Breakers> {
-    let endpoint = format!("{peer}/{address}");
-    Arc::new(PerMethod::new(
-        policies.clone(),
-        |policy| Some(&policy.breaker),
-        move |method, _, config| {
-            let made = Breaker::try_new(endpoint.as_str(), method, config.clone(), Instant::now().into_std());
-            let breaker = Arc::new(made.inspect_err(|error| tracing::error!(method, %error, "no breaker")).ok()?);
-            let live: Arc<dyn Live> = Arc::<Breaker>::clone(&breaker);
-            publish("breakers", format!("{endpoint}/{method}"), Arc::downgrade(&live));
-            Some(breaker)
-        },
-    ))
-}
 
 /// What calls to one endpoint go through, and whether it can take one.
 #[derive(Debug, Clone)]

@@ -22,12 +22,13 @@
 //! ```
 //!
 //! # Structure
-//! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs` and
-//! `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`;
+//! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs`,
+//! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`;
 //! `discovery.rs` says where endpoints come from, `connect.rs` is the seam to the network;
 //! `config.rs` are the settings.
 
 mod answer;
+mod breakers;
 mod config;
 mod connect;
 mod connection;

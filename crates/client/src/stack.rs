@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use seawall_balance::{Address, Builder, Pick};
-use seawall_breaker::BreakerLayer;
+use seawall_breaker::{Breaker, BreakerLayer};
 use seawall_classify::{Classifier, Direction};
 use seawall_deadline::{BoundLayer, Deadline, ForwardLayer};
 use seawall_policy::Policies;
@@ -19,8 +19,9 @@ use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
 use crate::Config;
+use crate::breakers::{self, Breakers};
 use crate::discovery::Discovery;
-use crate::endpoint::{Guarded, Wire, breakers};
+use crate::endpoint::{Guarded, Wire};
 use crate::retries::Retries;
 
 /// The stack, whose type is no concern of those who call through it.
@@ -68,7 +69,18 @@ fn composed(
         // may outlive the call; outside of the balancer, so that each goes where it is best off.
         .layer(HedgeLayer::new(move |path: &str| hedges.hedge(path), remaining))
         .layer(RetryLayer::new(move |path: &str| retries.retry(path), remaining))
+        // Inside of retries, so that each attempt is counted, and the last line before the endpoints.
+        .layer(breaker(breakers::of_peer(peer, policies), policies))
         .service(endpoints(peer, config, policies))
+}
+
+/// A breaker for each method.
+fn breaker(
+    breakers: Arc<Breakers>,
+    policies: &Policies,
+) -> BreakerLayer<impl Fn(&str) -> Option<Arc<Breaker>> + Clone + use<>, impl Fn(&str) -> Classifier + Clone + use<>> {
+    let policies = policies.clone();
+    BreakerLayer::new(move |path: &str| breakers.get(path)).with_classifier(move |path: &str| outbound(&policies, path))
 }
 
 /// One endpoint for each attempt, of those that discovery knows.
@@ -117,16 +129,12 @@ fn endpoint(
 > + Send
 + Sync
 + use<> {
-    let breakers = breakers(peer, address, policies);
-    let (asked, policies) = (Arc::clone(&breakers), policies.clone());
+    let breakers = breakers::of_endpoint(format!("{peer}/{address}"), policies);
     let wire = Wire::new(config, address);
     let connection = wire.0.clone();
     let stack = ServiceBuilder::new()
         // Outside of what counts attempts, since one that is refused here is not sent.
-        .layer(
-            BreakerLayer::new(move |path: &str| asked.get(path))
-                .with_classifier(move |path: &str| outbound(&policies, path)),
-        )
+        .layer(breaker(Arc::clone(&breakers), policies))
         .layer(AttemptLayer::new(peer))
         // Around the connection, so that waiting for one counts, and inside of everything that has to
         // see a late attempt as one that failed.
@@ -167,6 +175,7 @@ mod tests {
             "deadline::bound::Bound<",
             "retry::hedge_layer::Hedge<",
             "retry::retry_layer::Retry<",
+            "breaker::breaker_layer::BreakerService<",
             "balance::balance::Balance<",
             "breaker::breaker_layer::BreakerService<",
             "telemetry::attempt::Attempt<",

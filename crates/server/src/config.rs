@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use seawall_config::{Section, Setting};
-use seawall_limit::{AimdConfig, Algorithm, ConcurrencyConfig, FixedConfig, Gradient2Config, VegasConfig};
+use seawall_limit::{
+    AimdConfig, Algorithm, ConcurrencyConfig, CpuShedderConfig, FixedConfig, Gradient2Config, VegasConfig,
+};
 
 /// How a server listens and what it bounds.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct Config {
     pub concurrent_streams_max: u32,
     /// Calls in flight at a time on all of them; `None` for no limit.
     pub concurrency: Option<ConcurrencyConfig>,
+    /// Sheds calls while the processor is busy; `None` never does.
+    pub cpu: Option<CpuShedderConfig>,
 }
 
 /// What finds the limit on calls in flight, as a setting.
@@ -48,6 +52,18 @@ impl Setting for Limit {
             _ => return None,
         })
     }
+}
+
+/// The settings of the shedder.
+fn cpu(section: &mut Section<'_>) -> Option<CpuShedderConfig> {
+    let cpu_max = section.checked(
+        "cpu_max",
+        "0.9",
+        "the share of its processors at which the process begins to shed calls; 1 for never",
+        "more than 0, up to 1",
+        |share| *share > 0.0 && *share <= 1.0,
+    );
+    (cpu_max < 1.0).then(|| CpuShedderConfig { cpu_max, ..CpuShedderConfig::default() })
 }
 
 /// The settings of the limit on calls in flight.
@@ -123,6 +139,7 @@ impl Config {
                 |max| *max >= 1,
             ),
             concurrency: concurrency(section),
+            cpu: cpu(section),
         }
     }
 }

@@ -135,10 +135,14 @@ impl Server {
     /// # Errors
     /// If the descriptors cannot be read.
     pub async fn serve(self, listener: impl Listener, shutdown: Shutdown) -> Result<(), ServeError> {
-        let limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
+        let mut limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
         let routes = self.reflection(self.routes.clone())?.prepare();
+        let sampling = limits.sampling();
         let stack = stack::stack(routes, &self.policies, limits, &self.config);
-        serve::run(listener, stack, &self.config, &self.health, &shutdown).await;
+        tokio::select! {
+            () = serve::run(listener, stack, &self.config, &self.health, &shutdown) => {}
+            () = sampling => {}
+        }
         Ok(())
     }
 
@@ -193,11 +197,13 @@ impl Bound {
 
     /// Serves until the shutdown begins, then drains: says NOT_SERVING, accepts nothing new, lets
     /// calls in flight finish, and returns when they have or when the drain timeout has passed.
-    pub async fn run(self, shutdown: Shutdown) {
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let sampling = self.limits.sampling();
         let stack = stack::stack(self.routes, &self.policies, self.limits, &self.config);
         tokio::select! {
             () = serve::run(self.listener, stack, &self.config, &self.health, &shutdown) => {}
             () = admin::run(self.admin, self.health.clone()) => {}
+            () = sampling => {}
         }
     }
 }

@@ -1,8 +1,11 @@
-//! The limits of a server: one on what is in flight, and the rates of its methods.
+//! The limits of a server: on what is in flight, by the load of its processors, and on the rates of
+//! its methods.
 
 use std::sync::Arc;
 
-use seawall_limit::{ConcurrencyLimiter, RateConfig, RateLimiter, Store};
+use seawall_limit::{
+    ConcurrencyLimiter, ConfigError, CpuLoad, CpuSampler, CpuShedder, CpuShedderConfig, RateConfig, RateLimiter, Store,
+};
 use seawall_policy::{PerMethod, Policies};
 use seawall_provenance::{Live, publish};
 use serde_json::{Value, json};
@@ -17,7 +20,10 @@ pub(crate) struct Limits {
     pub(crate) rates: Arc<PerMethod<RateConfig, RateLimiter>>,
     /// None if the settings turn it off.
     pub(crate) concurrency: Option<Arc<ConcurrencyLimiter>>,
-    _state: Option<Arc<dyn Live>>,
+    /// The same.
+    pub(crate) cpu: Option<Arc<Cpu>>,
+    /// Must run for the shedder to know the load.
+    sampler: Option<CpuSampler>,
 }
 
 impl Limits {
@@ -32,10 +38,11 @@ impl Limits {
             return Err(ServeError::NoStore { method: method.name.to_string() });
         }
         let concurrency = config.concurrency.clone().map(ConcurrencyLimiter::try_new).transpose()?.map(Arc::new);
-        let state = concurrency.clone().map(|limiter| Arc::new(InFlight(limiter)) as Arc<dyn Live>);
-        if let Some(state) = &state {
-            publish("limits", "concurrency", Arc::downgrade(state));
+        if let Some(limiter) = concurrency.clone() {
+            let live: Arc<dyn Live> = limiter;
+            publish("limits", "concurrency", Arc::downgrade(&live));
         }
+        let (cpu, sampler) = config.cpu.clone().map(shedder).transpose()?.unzip();
         let rates = PerMethod::new(
             policies.clone(),
             |policy| policy.rate.as_ref(),
@@ -48,7 +55,18 @@ impl Limits {
                 Some(limiter)
             },
         );
-        Ok(Self { rates: Arc::new(rates), concurrency, _state: state })
+        Ok(Self { rates: Arc::new(rates), concurrency, cpu, sampler })
+    }
+
+    /// Measures the load for as long as it is polled; never ends.
+    pub(crate) fn sampling(&mut self) -> impl Future<Output = ()> + use<> {
+        let sampler = self.sampler.take();
+        async {
+            match sampler {
+                Some(sampler) => sampler.run().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 
@@ -65,12 +83,23 @@ fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-/// What is in flight, for the page of live state.
+/// The shedder with the load that it goes by.
 #[derive(Debug)]
-struct InFlight(Arc<ConcurrencyLimiter>);
+pub(crate) struct Cpu {
+    pub(crate) shedder: Arc<CpuShedder>,
+    pub(crate) load: CpuLoad,
+}
 
-impl Live for InFlight {
+impl Live for Cpu {
     fn state(&self) -> Value {
-        json!(self.0.snapshot(now()))
+        json!(self.shedder.snapshot(now(), self.load.get()))
     }
+}
+
+fn shedder(config: CpuShedderConfig) -> Result<(Arc<Cpu>, CpuSampler), ConfigError> {
+    let (load, sampler) = CpuLoad::new();
+    let cpu = Arc::new(Cpu { shedder: Arc::new(CpuShedder::try_new(config, now())?), load });
+    let live: Arc<dyn Live> = Arc::<Cpu>::clone(&cpu);
+    publish("limits", "cpu", Arc::downgrade(&live));
+    Ok((cpu, sampler))
 }

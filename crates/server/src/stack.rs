@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use seawall_deadline::{Deadline, EnforceLayer};
-use seawall_limit::{ConcurrencyLayer, RateLayer};
+use seawall_limit::{ConcurrencyLayer, CpuLoad, RateLayer, ShedLayer};
 use seawall_policy::Policies;
 use seawall_propagation::InboundLayer;
 use seawall_telemetry::ServerLayer;
@@ -41,7 +41,9 @@ pub(crate) fn stack(
         Some(of_timeout.by_path(path).budget.unwrap_or(usual))
     };
     let (rates, concurrency) = (Arc::clone(&limits.rates), limits.concurrency);
-    let kinds = policies.clone();
+    let (kinds, shed_kinds) = (policies.clone(), policies.clone());
+    let cpu = limits.cpu;
+    let load = cpu.as_ref().map_or_else(|| CpuLoad::new().0, |cpu| cpu.load.clone());
     ServiceBuilder::new()
         // Outermost, so that the span, the metrics and the trace id cover what every other layer answers.
         .layer(ServerLayer::new(move |path: &str| Some(Arc::clone(&named.method(named.id(path)?)?.name))))
@@ -55,6 +57,12 @@ pub(crate) fn stack(
             RateLayer::new(move |path: &str| rates.get(path).filter(|_| is_limited(path)))
                 .with_deadline(|| Deadline::current().map(|deadline| deadline.instant().into_std())),
         )
+        // In front of the limit on concurrency, which refuses the critical calls that this lets through.
+        .layer(ShedLayer::new(
+            move |path: &str| Some(Arc::clone(&cpu.as_ref().filter(|_| is_limited(path))?.shedder)),
+            move |path: &str| !is_streaming(&shed_kinds, path),
+            load,
+        ))
         // Innermost of what refuses, so that it times the work itself.
         .layer(
             ConcurrencyLayer::new(

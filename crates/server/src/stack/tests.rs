@@ -20,6 +20,7 @@ fn every_layer_stands_where_its_reason_puts_it() {
         "propagation::inbound::Inbound<",
         "deadline::enforce::Enforce<",
         "limit::rate_layer::Rate<",
+        "limit::shed_layer::Shedding<",
         "limit::concurrency_layer::Concurrency<",
         "map_request::MapRequest<",
         "Routes",
