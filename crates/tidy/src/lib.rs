@@ -41,15 +41,19 @@ pub struct Member {
 }
 
 impl Member {
-    /// The names in a table such as `dependencies`.
+    /// The names in a table such as `dependencies`, for every target.
     pub fn dependencies(&self, table: &str) -> Vec<String> {
-        self.manifest
-            .get(table)
-            .and_then(toml::Value::as_table)
-            .into_iter()
-            .flat_map(toml::Table::keys)
-            .cloned()
-            .collect()
+        self.entries(table).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What stands in a table such as `dependencies`, for every target.
+    pub fn entries(&self, table: &str) -> impl Iterator<Item = (&String, &toml::Value)> {
+        let targets =
+            self.manifest.get("target").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::values);
+        let of_targets = targets.filter_map(toml::Value::as_table);
+        let tables = std::iter::once(&self.manifest).chain(of_targets);
+        let table = table.to_owned();
+        tables.filter_map(move |it| it.get(&table)?.as_table()).flatten()
     }
 
     /// The package's metadata for Seawall, if it is a service.

@@ -82,7 +82,7 @@ fn versions_and_lints_stand_in_the_workspace_only() {
             member.folder
         );
         for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            for (name, value) in member.manifest.get(table).and_then(toml::Value::as_table).into_iter().flatten() {
+            for (name, value) in member.entries(table) {
                 let inherited = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
                 assert!(inherited, "{}: {name} must be `workspace = true`", member.folder);
             }
