@@ -92,7 +92,7 @@ where
             // Ends at once where there is no file.
             () = async {
                 settings.policies.watch(settings.reload_interval).await;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             } => {}
         }
         tracing::info!("drained");

@@ -46,6 +46,8 @@ pub(crate) enum Action {
     Delay(Line, Duration),
     /// How the host answers from now on.
     Mood(&'static str, Mood),
+    /// How all user services answer from now on, as after a bad release.
+    MoodOfAll(Mood),
     /// Whether the disks are slow.
     SlowDisks(bool),
 }
@@ -81,7 +83,7 @@ fn trouble(rng: &mut Rng) -> (String, Action, Action) {
     let user = USERS[rng.usize(..USERS.len())];
     let line = LINES[rng.usize(..LINES.len())];
     let on_line = format!("{}-{}", line.0, line.1);
-    match rng.u32(..9) {
+    match rng.u32(..10) {
         0 | 1 => (host.to_owned(), Action::Crash(host), Action::Start(host)),
         2 => (host.to_owned(), Action::Drain(host), Action::Start(host)),
         3 => (on_line, Action::Hold(line), Action::Release(line)),
@@ -98,6 +100,7 @@ fn trouble(rng: &mut Rng) -> (String, Action, Action) {
                 Action::Mood(user, Mood::Well),
             )
         }
+        8 => ("mood".to_owned(), Action::MoodOfAll(Mood::Failing(Code::Unavailable)), Action::MoodOfAll(Mood::Well)),
         _ => ("disks".to_owned(), Action::SlowDisks(true), Action::SlowDisks(false)),
     }
 }
@@ -121,7 +124,8 @@ mod tests {
                     (Action::Hold(a), Action::Release(b)) | (Action::Cut(a), Action::Mend(b)) => a == b,
                     (Action::Delay(a, _), Action::Delay(b, LATENCY_MAX)) => a == b,
                     (Action::Mood(a, _), Action::Mood(b, Mood::Well)) => a == b,
-                    (Action::SlowDisks(true), Action::SlowDisks(false)) => true,
+                    (Action::MoodOfAll(_), Action::MoodOfAll(Mood::Well))
+                    | (Action::SlowDisks(true), Action::SlowDisks(false)) => true,
                     _ => false,
                 };
                 match open.iter().position(ends) {

@@ -14,7 +14,7 @@ use turmoil::Sim;
 use crate::faulty::Mood;
 use crate::journal::{Journal, Logs};
 use crate::plan::{self, Action, FAULTS_END, LATENCY_MAX, Plan, RECOVERY, WATCHED};
-use crate::shop::{HOSTS, Shop};
+use crate::shop::{HOSTS, Shop, USERS};
 use crate::shopper::{Peers, SHOPPERS, Seen, Shopper};
 use crate::{disk, replay};
 
@@ -217,6 +217,7 @@ impl Stage {
             Action::Mend((a, b)) => self.sim.repair(a, b),
             Action::Delay((a, b), latency) => self.sim.set_link_max_message_latency(a, b, latency),
             Action::Mood(host, mood) => self.shop.health(host).set(mood),
+            Action::MoodOfAll(mood) => USERS.iter().for_each(|host| self.shop.health(host).set(mood)),
             Action::SlowDisks(is_slow) => disk::set_slow(is_slow),
         }
     }

@@ -160,6 +160,8 @@ const ORDER_SETTINGS: &[(&str, &str)] = &[
 ];
 
 fn server(reader: &mut Reader) -> anyhow::Result<Server> {
-    let config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
+    let mut config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
+    // The load of the machine that simulates has no part in it.
+    config.cpu = None;
     Ok(Server::try_new(config, FILE_DESCRIPTOR_SET)?)
 }
