@@ -12,10 +12,11 @@ use crate::shop::{HOSTS, USERS};
 pub(crate) const FAULTS_BEGIN: Duration = Duration::from_secs(2);
 /// From here on nothing is wrong any more.
 pub(crate) const FAULTS_END: Duration = Duration::from_secs(12);
-/// How long after that calls may still fail. The slowest is the adaptive breaker: it counts over 10
-/// seconds, among them the calls that it has refused itself, so that it lets go over more than one
-/// window. Keepalives find connections that lead nowhere within 3 seconds.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
+/// How long after that calls may still fail. The slowest are the adaptive breakers, two in a row: each
+/// lets go within its window of 10 seconds and a little, and that of the callers sees the failures of the
+/// order service until the order service's own lets go. Keepalives find connections that lead nowhere
+/// within 3 seconds.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(23);
 /// How long calls are then watched, none of which may fail.
 pub(crate) const WATCHED: Duration = Duration::from_secs(3);
 

@@ -19,7 +19,7 @@ use crate::shopper::{Peers, SHOPPERS, Seen, Shopper};
 use crate::{disk, replay};
 
 /// The step of the network and of the hosts. Timers within a host are finer.
-const STEP: Duration = Duration::from_millis(1);
+const STEP: Duration = Duration::from_millis(2);
 /// By then every call of the shoppers must have ended, and every host.
 const END: Duration =
     FAULTS_END.saturating_add(RECOVERY).saturating_add(WATCHED).saturating_add(Duration::from_secs(60));
