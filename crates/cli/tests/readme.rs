@@ -117,10 +117,12 @@ fn every_command_of_the_readme_does_what_it_says() {
     assert!(found.is_ok(), "grpcurl is not on PATH; `cargo seawall test` gets it and sets PATH");
     let mut copy = Copy::new();
     let blocks = blocks();
-    let [up, calls, looks, trace, test, new] = &blocks[..] else { panic!("the README has {} blocks", blocks.len()) };
+    let [up, calls, looks, trace, policies, test, new] = &blocks[..] else {
+        panic!("the README has {} blocks", blocks.len())
+    };
 
     assert_eq!(up, &["cargo seawall up"]);
-    calls_and_traces(&mut copy, calls, looks, trace);
+    calls_traces_and_policies(&mut copy, calls, looks, trace, policies);
     if !is_left_out("POSTGRES") {
         on_postgres(&copy, calls);
     }
@@ -129,7 +131,13 @@ fn every_command_of_the_readme_does_what_it_says() {
     a_new_service(&copy, new);
 }
 
-fn calls_and_traces(copy: &mut Copy, calls: &[String], looks: &[String], trace: &[String]) {
+fn calls_traces_and_policies(
+    copy: &mut Copy,
+    calls: &[String],
+    looks: &[String],
+    trace: &[String],
+    policies: &[String],
+) {
     copy.up();
     let placed = copy.run(&copy.here(calls));
     assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
@@ -145,6 +153,10 @@ fn calls_and_traces(copy: &mut Copy, calls: &[String], looks: &[String], trace: 
     assert!(traced.is_some(), "the trace is not complete:\n{}", copy.run(trace));
     let again = &copy.here(calls)[1..];
     assert!(placed.ends_with(&copy.run(again)), "the same key got another answer than\n{placed}");
+    let policies = copy.run(&copy.here(policies));
+    for expected in ["GetUser  500ms", "\"drop_probability\"", "\"in_flight\"", "done\ndone\n"] {
+        assert!(policies.contains(expected), "{expected} is not in:\n{policies}");
+    }
     copy.interrupt();
 }
 
