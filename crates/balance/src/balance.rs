@@ -100,6 +100,8 @@ impl<S> Drop for Owner<S> {
 /// - A call keeps its endpoint to its end, even if the set changes.
 /// - Only failures as the [`Classifier`] has them count against an endpoint, and calls that are
 ///   dropped after their deadline before any answer.
+/// - A call that is dropped before any answer, as the loser of a hedge is, tells at least that the
+///   endpoint takes as long as that; one that a layer inside refuses, such as a breaker, tells nothing.
 pub struct Balance<S, C> {
     pub(crate) owner: Arc<Owner<S>>,
     pub(crate) classifier: C,

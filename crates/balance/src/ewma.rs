@@ -76,6 +76,16 @@ impl Ewma {
         self.update(now, |last| last.map_or(took_at_least, |(estimate, _)| estimate.max(took)));
     }
 
+    /// A call had taken this long, and no answer, when its caller gave it up: that never makes the
+    /// endpoint look faster.
+    pub fn observe_given_up(&self, now: Instant, took: Duration) {
+        let took = micros(took);
+        self.update(now, |last| {
+            // As much as it weighs now, which is then what it weighs.
+            last.map_or(took, |(estimate, weight)| ((f64::from(estimate) * weight) as f32).max(took))
+        });
+    }
+
     /// Forgets all calls.
     pub fn reset(&self) {
         self.state.store(0, Ordering::Relaxed);

@@ -149,7 +149,7 @@ impl Ticket {
             End::Dropped if !self.has_answered && self.deadline.is_some_and(|deadline| now >= deadline) => {
                 self.classifier.classify(Code::DeadlineExceeded)
             }
-            End::Dropped => Outcome::Cancelled,
+            End::Refused(_) | End::Dropped => Outcome::Cancelled,
         }
     }
 }
@@ -166,13 +166,17 @@ impl Observer for Ticket {
     fn end(self, end: End) {
         let now = now();
         let outcome = self.outcome(end, now);
+        let took = now.saturating_duration_since(self.started);
+        let ewma = self.vitals.load.ewma();
         if outcome == Outcome::Cancelled {
+            // Who gives calls up when they take long, as a hedge does, leaves no other sign that they do.
+            if end == End::Dropped && !self.has_answered {
+                ewma.observe_given_up(now, took);
+            }
             return;
         }
         let is_success = !outcome.is_failure();
         if !self.has_answered {
-            let took = now.saturating_duration_since(self.started);
-            let ewma = self.vitals.load.ewma();
             if is_success { ewma.observe(now, took) } else { ewma.observe_failure(now, took) }
         }
         if let Some(outlier) = &self.judge.outlier

@@ -21,7 +21,7 @@ use crate::{Breaker, Permit, Refusal};
 /// - A refused call is answered with `UNAVAILABLE`, reason `BREAKER_OPEN`, and is not to be retried:
 ///   to fail fast is the point. `RetryInfo` says when calls are likely to pass again.
 /// - The end of a stream is its trailers; how fast a call was is the time until its answer began.
-/// - A call that is dropped says nothing about the peer. So the layer that ends calls at their
+/// - A call that is dropped, or refused by a layer inside, says nothing about the peer. So the layer that ends calls at their
 ///   deadline belongs inside of this one: outside of it, it would hide a peer that never answers.
 ///
 /// ```
@@ -176,7 +176,7 @@ impl Observer for Ticket {
         let now = Instant::now();
         let outcome = match end {
             End::Code(code) => classifier.classify(code),
-            End::Dropped => Outcome::Cancelled,
+            End::Refused(_) | End::Dropped => Outcome::Cancelled,
         };
         breaker.record(now.into_std(), permit, outcome, answered.unwrap_or(now - started));
     }

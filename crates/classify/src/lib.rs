@@ -23,7 +23,7 @@ mod observed;
 
 use tonic::Code;
 
-pub use observed::{End, ObservedBody, ObservedFuture, Observer, code_in, code_of_error};
+pub use observed::{End, ObservedBody, ObservedFuture, Observer, code_in, code_of_error, code_of_response};
 
 /// What the end of a call says about the callee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

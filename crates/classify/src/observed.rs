@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Code, Status};
@@ -15,6 +15,9 @@ use tonic::{Code, Status};
 pub enum End {
     /// With this code: the status of the response, or that of its trailers.
     Code(Code),
+    /// A layer between the observer and the peer has refused it with this code: it was not made, and
+    /// says nothing about the peer.
+    Refused(Code),
     /// It was dropped before its end, by whoever waited for it.
     Dropped,
 }
@@ -33,9 +36,9 @@ pub trait Observer {
 struct Told<O: Observer>(Option<O>);
 
 impl<O: Observer> Told<O> {
-    fn end(&mut self, code: Code) {
+    fn end(&mut self, end: End) {
         if let Some(observer) = self.0.take() {
-            observer.end(End::Code(code));
+            observer.end(end);
         }
     }
 }
@@ -48,9 +51,35 @@ impl<O: Observer> Drop for Told<O> {
     }
 }
 
+/// In the extensions of a response: it is a refusal, and the call was not made.
+#[derive(Debug, Clone, Copy)]
+struct Refusal;
+
 /// The code in a response's headers or trailers.
 pub fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+}
+
+/// The code of a response that is only a status: gRPC's own, or the one that stands for the answer of
+/// a proxy, which knows HTTP alone (gRPC's `http-grpc-status-mapping.md`). `None` if the answer has
+/// begun.
+pub fn code_of_response<B>(response: &Response<B>) -> Option<Code> {
+    code_in(response.headers()).or_else(|| code_of_http(response.status()))
+}
+
+fn code_of_http(status: StatusCode) -> Option<Code> {
+    Some(match status {
+        StatusCode::OK => return None,
+        StatusCode::BAD_REQUEST => Code::Internal,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::Unimplemented,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        _ => Code::Unknown,
+    })
 }
 
 /// The code that a caller sees of a call that ends with an error rather than a response:
@@ -83,7 +112,7 @@ impl<F, O: Observer> ObservedFuture<F, O> {
         Self { state: State::Running { call, told: Told(Some(observer)) } }
     }
 
-    /// Answers with `status`.
+    /// Answers with `status`. Observers outside are told that the call was not made.
     pub fn refused(status: impl Into<Status>) -> Self {
         Self { state: State::Refused { status: Some(status.into()) } }
     }
@@ -102,19 +131,22 @@ where
         match self.project().state.project() {
             StateProj::Refused { status } => {
                 let status = status.take().unwrap_or_else(|| Status::cancelled("polled after its end"));
-                Poll::Ready(Ok(status.into_http()))
+                let mut response = status.into_http();
+                response.extensions_mut().insert(Refusal);
+                Poll::Ready(Ok(response))
             }
             StateProj::Running { call, told } => Poll::Ready(match ready!(call.poll(cx)) {
                 Ok(response) => {
-                    match code_in(response.headers()) {
-                        Some(code) => told.end(code),
+                    match code_of_response(&response) {
+                        Some(code) if response.extensions().get::<Refusal>().is_some() => told.end(End::Refused(code)),
+                        Some(code) => told.end(End::Code(code)),
                         None => told.0.iter_mut().for_each(Observer::headers),
                     }
                     let told = Told(told.0.take());
                     Ok(response.map(|body| ObservedBody { inner: Some(body), told }))
                 }
                 Err(error) => {
-                    told.end(code_of_error(&error));
+                    told.end(End::Code(code_of_error(&error)));
                     Err(error)
                 }
             }),
@@ -150,11 +182,11 @@ impl<B: Body<Error: 'static>, O: Observer> Body for ObservedBody<B, O> {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    this.told.end(code_in(trailers).unwrap_or(Code::Unknown));
+                    this.told.end(End::Code(code_in(trailers).unwrap_or(Code::Unknown)));
                 }
             }
-            Some(Err(error)) => this.told.end(code_of_error(error)),
-            None => this.told.end(Code::Unknown),
+            Some(Err(error)) => this.told.end(End::Code(code_of_error(error))),
+            None => this.told.end(End::Code(Code::Unknown)),
         }
         Poll::Ready(frame)
     }

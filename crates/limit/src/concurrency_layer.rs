@@ -164,7 +164,7 @@ impl Observer for ConcurrencyTicket {
             End::Dropped if self.deadline.is_some_and(|deadline| deadline <= now) => {
                 permit.overloaded(now.into_std());
             }
-            End::Code(_) | End::Dropped => drop(permit),
+            End::Code(_) | End::Refused(_) | End::Dropped => drop(permit),
         }
     }
 }

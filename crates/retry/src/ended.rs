@@ -3,8 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use http::{HeaderMap, Response, StatusCode};
-use seawall_classify::code_in;
+use http::{HeaderMap, Response};
+use seawall_classify::code_of_response;
 use tonic::{Code, Status};
 
 use crate::Pushback;
@@ -73,7 +73,7 @@ impl Ended {
     pub fn of<B>(answer: &Result<Response<B>, Status>) -> Option<Self> {
         match answer {
             Ok(response) => {
-                let code = code_in(response.headers()).or_else(|| code_of_http(response.status()))?;
+                let code = code_of_response(response)?;
                 let was_sent = !response.extensions().get().is_some_and(NotSent::is_in);
                 Some(Self::new(code, response.headers(), was_sent))
             }
@@ -84,22 +84,6 @@ impl Ended {
     fn new(code: Code, headers: &HeaderMap, was_sent: bool) -> Self {
         Self { code, pushback: Pushback::read(headers), was_sent }
     }
-}
-
-/// The code of an answer that is not gRPC's, such as a proxy's (`http-grpc-status-mapping.md`).
-fn code_of_http(status: StatusCode) -> Option<Code> {
-    Some(match status {
-        StatusCode::OK => return None,
-        StatusCode::BAD_REQUEST => Code::Internal,
-        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
-        StatusCode::FORBIDDEN => Code::PermissionDenied,
-        StatusCode::NOT_FOUND => Code::Unimplemented,
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
-        _ => Code::Unknown,
-    })
 }
 
 /// Why there is no further attempt, though the last one failed in a way that allows for one.

@@ -77,7 +77,7 @@ pub struct AttemptRecord {
 impl Observer for AttemptRecord {
     fn end(self, end: End) {
         let code = match end {
-            End::Code(code) => code,
+            End::Code(code) | End::Refused(code) => code,
             End::Dropped => Code::Cancelled,
         };
         Instruments::get().attempt_ended(&self.side, &self.method, code, self.start.elapsed());

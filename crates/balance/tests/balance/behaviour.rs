@@ -185,6 +185,7 @@ async fn only_what_an_endpoint_is_to_blame_for_counts_against_it() {
         (SERVES, 0),
         (Mode::Answers(Code::NotFound), 0),
         (Mode::Answers(Code::Cancelled), 0),
+        (Mode::Refuses, 0),
         (Mode::Answers(Code::Unavailable), 1),
         (Mode::Answers(Code::Internal), 1),
         // The code of a stream is that of its trailers.
@@ -242,6 +243,22 @@ async fn an_endpoint_without_an_answer_yet_gets_one_call_at_a_time() {
     let all = futures_util::future::join_all(calls.iter_mut());
     assert!(timeout(Duration::from_millis(100), all).await.is_err());
     assert_eq!(fleet.calls(), [100, 1]);
+}
+
+/// As a hedge does that has its answer from elsewhere: of an endpoint that is always the slower one
+/// no call would ever tell how slow it is.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_whose_calls_are_given_up_gets_few_of_them() {
+    for slow in [Mode::Swallows, Mode::Serves(Duration::from_secs(2))] {
+        let fleet = Fleet::default();
+        let client = fleet.balance(Config::default(), Static::new(addresses(&["e1:80", "e2:80"])));
+        settled().await;
+        fleet.at("e2:80").set(slow);
+        for _ in 0..500 {
+            let _ = timeout(Duration::from_millis(100), call(client.clone(), request())).await;
+        }
+        assert!(fleet.calls()[1] <= 25, "{slow:?}: {:?}", fleet.calls());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Endpoints that do as they are told.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use seawall_balance::{Address, Balance, Builder, Config, Discover, Endpoint};
-use seawall_classify::{Classifier, Direction, code_in};
+use seawall_classify::{Classifier, Direction, End, ObservedFuture, Observer, code_in};
 use seawall_deadline::{GRPC_TIMEOUT, parse_timeout};
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
@@ -30,6 +30,8 @@ pub(crate) enum Mode {
     Streams(Duration, Code),
     /// Never answers.
     Swallows,
+    /// Is not called: a breaker in front of it is open.
+    Refuses,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -70,6 +72,15 @@ impl Endpoint for Fake {
     fn is_available(&self, _: &str) -> bool {
         self.0.lock().unwrap().is_available
     }
+}
+
+type Refused = ObservedFuture<Ready<Result<Response<Body>, Status>>, Silent>;
+
+#[derive(Debug)]
+struct Silent;
+
+impl Observer for Silent {
+    fn end(self, _: End) {}
 }
 
 /// Counts a call down when it ends, however it ends.
@@ -116,6 +127,10 @@ impl Service<Request<Body>> for Fake {
                 }
                 Mode::Streams(after, code) => Ok(with_trailers(after, code)),
                 Mode::Swallows => std::future::pending().await,
+                Mode::Refuses => {
+                    let refused = Refused::refused(Status::unavailable("the breaker is open"));
+                    Ok(refused.await?.map(Body::new))
+                }
             }
         })
     }

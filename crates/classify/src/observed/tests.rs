@@ -121,3 +121,24 @@ async fn a_refusal_is_a_response_without_a_body() {
     assert_eq!(code_in(answer.headers()), Some(Code::Unavailable));
     assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty());
 }
+
+/// A proxy answers with HTTP alone; whoever reads that gives the body up, which must not pass for a
+/// call that nobody waited for.
+#[tokio::test]
+async fn an_answer_that_is_not_of_grpc_ends_with_the_code_that_it_stands_for() {
+    for (http, code) in [(503, "Unavailable"), (429, "Unavailable"), (404, "Unimplemented"), (500, "Unknown")] {
+        let heard = Heard::default();
+        let page = Response::builder().status(http).body(Full::new(Bytes::from_static(b"<html>"))).unwrap();
+        drop(ObservedFuture::new(async { Ok::<_, Infallible>(page) }, heard.clone()).await.unwrap());
+        assert_eq!(heard.all(), [format!("Code({code})")], "{http}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_on_this_side_is_told_to_those_outside_as_such() {
+    type Call = std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
+    let heard = Heard::default();
+    let refused = ObservedFuture::<Call, Heard>::refused(Status::unavailable("full"));
+    drop(ObservedFuture::new(refused, heard.clone()).await.unwrap());
+    assert_eq!(heard.all(), ["Refused(Unavailable)"]);
+}
