@@ -1,0 +1,21 @@
+//! The composed stacks over real sockets: a channel with all its policies, and servers with all
+//! theirs, whose answers a test decides.
+//!
+//! Every call has a deadline of a minute, so that no test depends on how fast it runs; what is to
+//! happen is waited for. Where a policy counts in seconds, `clock.rs` has the time leap.
+
+mod breakers;
+mod chain;
+mod clock;
+mod criticality;
+mod drain;
+mod ejection;
+mod endpoints;
+mod gate;
+mod hedges;
+mod page;
+mod rates;
+mod reload;
+mod retries;
+mod shop;
+mod streams;
