@@ -24,12 +24,14 @@ fn lost(error: hyper::Error) -> Status {
     if status.code() == Code::Unknown { unavailable("the peer has closed the connection", status) } else { status }
 }
 
-/// A call without an answer. Whether it may have had an effect is for whoever may try again.
-pub(crate) fn failed(error: hyper::Error, has_left: bool) -> Status {
-    if has_left && !is_unprocessed(&error) {
-        return lost(error);
+/// A call that was sent, and has no answer. Whether it may have had an effect is for whoever may try
+/// again.
+pub(crate) fn failed(error: hyper::Error) -> Status {
+    if is_unprocessed(&error) {
+        unavailable("the peer has closed the connection", NotSent::new(error))
+    } else {
+        lost(error)
     }
-    unavailable("the peer has closed the connection", NotSent::new(error))
 }
 
 /// Whether the peer says that it has not looked at the call: its stream was refused, or is beyond the

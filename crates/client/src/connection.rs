@@ -2,9 +2,11 @@
 //!
 //! A task of its own makes it and drives it. Its states, and what a call does in each:
 //!
-//! - `Idle`: nobody has called since the last connection ended. A call has it connect, and waits.
+//! - `Idle`: nobody has called yet. A call has it connect, and waits.
 //! - `Connecting`: a call waits.
 //! - `Ready`: a call is sent.
+//! - `Lost`: the connection has ended, and the task makes another, whether there are calls or not. A
+//!   call waits, but had better go to another endpoint: this one may be gone for good.
 //! - `Failed`: the last attempt to connect has failed. A call fails at once; the task tries again
 //!   after a back-off that grows, whether there are calls or not, so that no call has to find out.
 //!
@@ -19,14 +21,14 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use seawall_retry::NotSent;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 
 use crate::Config;
-use crate::answer::{ResponseBody, answered, failed, unavailable};
+use crate::answer::{ResponseBody, answered, failed};
+use crate::resend::unsent;
 
 /// How long to wait after the first failure to connect. Short, because most are restarts.
 const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
@@ -51,6 +53,7 @@ enum State {
     Idle,
     Connecting,
     Ready(SendRequest<Body>),
+    Lost,
     Failed(Arc<std::io::Error>),
 }
 
@@ -74,46 +77,46 @@ impl Connection {
 
     /// Whether a call would not fail for want of a connection, as far as is known.
     pub(crate) fn is_available(&self) -> bool {
-        !matches!(*self.states.borrow(), State::Failed(_))
+        match &*self.states.borrow() {
+            State::Idle | State::Connecting => true,
+            State::Ready(sender) => !sender.is_closed(),
+            State::Lost | State::Failed(_) => false,
+        }
     }
 
-    /// Sends a call. A request that was not sent because the connection was just ending goes out
-    /// again on the next one, once.
+    /// Sends a call. A request that was not sent, because there is no connection or it was just
+    /// ending, comes back with the error.
     pub(crate) async fn send(mut self, mut request: Request<Body>) -> Result<Response<ResponseBody>, Status> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.scheme = Some(Scheme::HTTP);
         parts.authority = Some(self.authority.clone());
         parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        let mut is_second = false;
-        loop {
-            let mut sender = self.ready().await?;
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(answered(response)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if !is_second => request = unsent,
-                    unsent => return Err(failed(error.into_error(), unsent.is_none())),
-                },
-            }
-            is_second = true;
-            // What has not noticed yet that it ended must not be taken again.
-            let _ = self.states.wait_for(|state| !matches!(state, State::Ready(sender) if sender.is_closed())).await;
+        let mut sender = match self.ready().await {
+            Ok(sender) => sender,
+            Err(cause) => return Err(unsent("the peer cannot be reached", cause, request)),
+        };
+        match sender.try_send_request(request).await {
+            Ok(response) => Ok(answered(response)),
+            Err(mut error) => match error.take_message() {
+                Some(request) => Err(unsent("the peer has closed the connection", error.into_error(), request)),
+                None => Err(failed(error.into_error())),
+            },
         }
     }
 
     /// The way to send, once there is one.
-    async fn ready(&mut self) -> Result<SendRequest<Body>, Status> {
+    async fn ready(&mut self) -> Result<SendRequest<Body>, Arc<std::io::Error>> {
         loop {
             match &*self.states.borrow_and_update() {
-                State::Ready(sender) => return Ok(sender.clone()),
-                State::Failed(cause) => {
-                    return Err(unavailable("the peer cannot be reached", NotSent::new(cause.clone())));
-                }
+                State::Ready(sender) if !sender.is_closed() => return Ok(sender.clone()),
+                State::Failed(cause) => return Err(cause.clone()),
                 State::Idle => self.wanted.notify_one(),
-                State::Connecting => {}
+                // The task has not noticed yet that one which is closed has ended.
+                State::Ready(_) | State::Connecting | State::Lost => {}
             }
             if self.states.changed().await.is_err() {
-                return Err(Status::new(Code::Unavailable, "the connection was given up"));
+                return Err(Arc::new(std::io::Error::other("the connection was given up")));
             }
         }
     }
@@ -144,9 +147,7 @@ impl Dialler {
                     let lasted = begun.elapsed() > backoff;
                     if lasted {
                         backoff = BACKOFF_INITIAL;
-                        states.send_replace(State::Idle);
-                        self.wanted.notified().await;
-                        states.send_replace(State::Connecting);
+                        states.send_replace(State::Lost);
                         continue;
                     }
                     std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the peer closes what it accepts")

@@ -23,7 +23,8 @@
 //!
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs`,
-//! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`;
+//! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`,
+//! and `resend.rs` makes again what it has not sent;
 //! `discovery.rs` says where endpoints come from, `connect.rs` is the seam to the network;
 //! `config.rs` are the settings.
 
@@ -34,6 +35,7 @@ mod connect;
 mod connection;
 mod discovery;
 mod endpoint;
+mod resend;
 mod retries;
 mod stack;
 

@@ -22,6 +22,7 @@ use crate::Config;
 use crate::breakers::{self, Breakers};
 use crate::discovery::Discovery;
 use crate::endpoint::{Guarded, Wire};
+use crate::resend::ResendLayer;
 use crate::retries::Retries;
 
 /// The stack, whose type is no concern of those who call through it.
@@ -71,6 +72,8 @@ fn composed(
         .layer(RetryLayer::new(move |path: &str| retries.retry(path), remaining))
         // Inside of retries, so that each attempt is counted, and the last line before the endpoints.
         .layer(breaker(breakers::of_peer(peer, policies), policies))
+        // Right outside of the balancer, so that a call goes elsewhere when its endpoint takes leave.
+        .layer(ResendLayer::new(peer))
         .service(endpoints(peer, config, policies))
 }
 
@@ -176,6 +179,7 @@ mod tests {
             "retry::hedge_layer::Hedge<",
             "retry::retry_layer::Retry<",
             "breaker::breaker_layer::BreakerService<",
+            "resend::Resend<",
             "balance::balance::Balance<",
             "breaker::breaker_layer::BreakerService<",
             "telemetry::attempt::Attempt<",

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use seawall_client::Channel;
 use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
 
-use crate::shop::{Answer, Running, Shop, get, policies, serve, until, users};
+use crate::shop::{Answer, Running, Shop, create, get, policies, serve, until, users};
 
 const WORKERS: usize = 16;
 
@@ -66,4 +66,9 @@ fn assert_none_is_lost(answers: Vec<Answer>) {
 #[tokio::test]
 async fn no_call_is_lost_when_a_server_drains() {
     assert_none_is_lost(drained("drain-retried", get).await);
+}
+
+#[tokio::test]
+async fn no_call_is_lost_when_a_server_drains_though_its_method_is_not_retried() {
+    assert_none_is_lost(drained("drain-once", create).await);
 }

@@ -1,0 +1,169 @@
+//! The layer that makes a call again which has not left the process, wherever there now is a way.
+//!
+//! An endpoint that drains takes leave of its connection while calls are on their way to it, and is
+//! then gone. Those calls have had no effect, so they are made again whatever their method is, also
+//! one that is not idempotent or has no retries (gRFC A6, transparent retries). It costs nothing where
+//! no call is lost: the request comes back in the error, and is not kept on the way.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use http::Request;
+use opentelemetry::KeyValue;
+use pin_project_lite::pin_project;
+use seawall_retry::NotSent;
+use tonic::Status;
+use tonic::body::Body;
+use tower::util::Oneshot;
+use tower::{Layer, Service};
+
+use crate::answer::unavailable;
+
+/// A request that was not sent, as the source of the status that the call failed with.
+#[derive(Debug)]
+struct Unsent {
+    /// For one that takes it; a status can only be looked at.
+    request: Mutex<Option<Request<Body>>>,
+    cause: Box<dyn StdError + Send + Sync>,
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection has not taken the call")
+    }
+}
+
+impl StdError for Unsent {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// The failure of a call that was not sent, and can be made again with all of its request.
+pub(crate) fn unsent(what: &str, cause: impl Into<Box<dyn StdError + Send + Sync>>, request: Request<Body>) -> Status {
+    let request = Mutex::new(Some(request));
+    unavailable(what, NotSent::new(Unsent { request, cause: cause.into() }))
+}
+
+/// The request that a call has failed with, if it was not sent.
+fn taken(status: &Status) -> Option<Request<Body>> {
+    let mut next = status.source();
+    while let Some(error) = next {
+        if let Some(unsent) = error.downcast_ref::<Unsent>() {
+            return unsent.request.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Makes calls again, once, that were not sent. Stands outside of what picks the endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResendLayer {
+    peer: &'static str,
+}
+
+impl ResendLayer {
+    /// `peer` is its name in metrics.
+    pub(crate) fn new(peer: &'static str) -> Self {
+        Self { peer }
+    }
+}
+
+impl<S> Layer<S> for ResendLayer {
+    type Service = Resend<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Resend { inner, peer: self.peer }
+    }
+}
+
+/// The service of [`ResendLayer`].
+#[derive(Debug, Clone)]
+pub(crate) struct Resend<S> {
+    inner: S,
+    peer: &'static str,
+}
+
+impl<S: Service<Request<Body>, Error = Status> + Clone> Service<Request<Body>> for Resend<S> {
+    type Response = S::Response;
+    type Error = Status;
+    type Future = ResendFuture<S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let again = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, again.clone());
+        ResendFuture { call: Oneshot::new(ready, request), again: Some(again), peer: self.peer }
+    }
+}
+
+pin_project! {
+    /// The response of [`Resend`].
+    pub(crate) struct ResendFuture<S: Service<Request<Body>>> {
+        #[pin]
+        call: Oneshot<S, Request<Body>>,
+        // None once the call has been made again.
+        again: Option<S>,
+        peer: &'static str,
+    }
+}
+
+impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
+    type Output = Result<S::Response, Status>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let answer = ready!(this.call.as_mut().poll(cx));
+            // Taken also where it is not made again, so that nobody keeps it with the error.
+            let request = answer.as_ref().err().and_then(taken);
+            let (Some(request), Some(inner)) = (request, this.again.take()) else { return Poll::Ready(answer) };
+            seawall_provenance::decided("retry.resent", &[KeyValue::new("peer", *this.peer)], Vec::new);
+            this.call.set(Oneshot::new(inner, request));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// How often a call is made whose attempts end like this, and how the last one ends.
+    async fn made(attempt: fn(usize, Request<Body>) -> Result<(), Status>) -> (usize, Result<(), Status>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let inner = tower::service_fn(move |request| {
+            std::future::ready(attempt(count.fetch_add(1, Ordering::Relaxed), request))
+        });
+        let ended = ResendLayer::new("peer").layer(inner).oneshot(Request::new(Body::empty())).await;
+        (calls.load(Ordering::Relaxed), ended)
+    }
+
+    fn lost(request: Request<Body>) -> Result<(), Status> {
+        Err(unsent("gone", std::io::Error::from(std::io::ErrorKind::ConnectionReset), request))
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_not_sent_is_made_again_once_and_any_other_is_not() {
+        let (calls, ended) = made(|call, request| if call == 0 { lost(request) } else { Ok(()) }).await;
+        assert_eq!((calls, ended.is_ok()), (2, true));
+        let (calls, ended) = made(|_, request| lost(request)).await;
+        assert_eq!(calls, 2);
+        assert!(taken(&ended.unwrap_err()).is_none(), "nobody needs the request any more");
+        let (calls, ended) = made(|_, _| Err(Status::unavailable("the server says so"))).await;
+        assert_eq!((calls, ended.is_err()), (1, true));
+    }
+}
