@@ -20,7 +20,7 @@ pub trait Live: Debug + Send + Sync {
     /// If it does not know the command; most know none.
     fn command(&self, command: &str) -> Result<(), CommandError> {
         let _ = command;
-        Err(CommandError::Unknown { allowed: "none" })
+        Err(CommandError::NoCommands)
     }
 }
 
@@ -31,8 +31,11 @@ pub enum CommandError {
     /// There is no such policy.
     #[error("there is no such policy")]
     NotFound,
+    /// The policy is only to be looked at.
+    #[error("it takes no commands")]
+    NoCommands,
     /// The policy does not know the command.
-    #[error("unknown command; allowed: {allowed}")]
+    #[error("unknown command; it takes {allowed}")]
     Unknown {
         /// The commands it knows.
         allowed: &'static str,
@@ -102,6 +105,15 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct Sun;
+
+    impl Live for Sun {
+        fn state(&self) -> Value {
+            Value::Bool(true)
+        }
+    }
+
     #[test]
     fn what_lives_is_shown_and_obeys_and_what_is_gone_is_not() {
         let lamp: Arc<dyn Live> = Arc::new(Lamp(Mutex::new(false)));
@@ -111,6 +123,10 @@ mod tests {
         assert_eq!(snapshot()["lamps"]["a"], true);
         assert_eq!(command("lamps", "a", "up"), Err(CommandError::Unknown { allowed: "on" }));
         assert_eq!(command("lamps", "b", "on"), Err(CommandError::NotFound));
+        let sun: Arc<dyn Live> = Arc::new(Sun);
+        publish("lamps", "sun", Arc::downgrade(&sun));
+        assert_eq!(command("lamps", "sun", "on"), Err(CommandError::NoCommands));
+        drop(sun);
         drop(lamp);
         assert_eq!(snapshot().get("lamps"), None);
     }

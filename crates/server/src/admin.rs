@@ -1,10 +1,12 @@
 //! What is answered on the metrics port, over HTTP/1.1: `/metrics`, `/livez`, `/readyz`, `/policies`.
 //!
-//! `GET /policies` is what breakers, limits, budgets and endpoints know right now, as JSON.
+//! `GET /policies` is what breakers, limits, budgets and endpoints know right now, and the policies in
+//! force, as JSON.
 //! `PUT /policies/breakers/NAME?set=open` commands one of them. It is PUT because no page in a browser
 //! can send that to another origin without asking first.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +17,28 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use seawall_health::Health;
-use seawall_provenance::CommandError;
+use seawall_policy::Policies;
+use seawall_provenance::{CommandError, Live, publish};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+/// The policies in force, with where each setting comes from.
+#[derive(Debug)]
+struct InForce(Policies);
+
+impl Live for InForce {
+    fn state(&self) -> Value {
+        json!(self.0.snapshot())
+    }
+}
+
+/// Puts the policies in force on the page, until what is returned is dropped.
+pub(crate) fn show_in_force(policies: &Policies) -> Arc<dyn Live> {
+    let live: Arc<dyn Live> = Arc::new(InForce(policies.clone()));
+    publish("policies", "in_force", Arc::downgrade(&live));
+    live
+}
 
 /// Scrapers open one connection each; more than this is a mistake.
 const CONNECTIONS_MAX: usize = 64;
@@ -94,11 +115,18 @@ fn command(path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
             tracing::warn!(kind, name, command, "a policy was commanded");
             plain(StatusCode::OK, "done\n")
         }
-        Err(CommandError::NotFound) => {
-            plain(StatusCode::NOT_FOUND, format!("there is no {name} among {kind}; GET /policies shows them\n"))
-        }
-        Err(error) => plain(StatusCode::BAD_REQUEST, format!("{error}\n")),
+        Err(CommandError::NotFound) => plain(StatusCode::NOT_FOUND, unknown(kind, name)),
+        Err(error) => plain(StatusCode::BAD_REQUEST, format!("{kind}/{name}: {command:?}: {error}\n")),
     }
+}
+
+fn unknown(kind: &str, name: &str) -> String {
+    let all = seawall_provenance::snapshot();
+    let kinds: Vec<&str> = all.as_object().into_iter().flat_map(|kinds| kinds.keys().map(String::as_str)).collect();
+    if kinds.contains(&kind) {
+        return format!("{kind}: there is no {name:?}; GET /policies shows them\n");
+    }
+    format!("there are no {kind:?}; there are {}; GET /policies shows them\n", kinds.join(", "))
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -110,4 +138,35 @@ fn respond(status: StatusCode, content_type: &'static str, text: impl Into<Bytes
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn says(method: Method, uri: &'static str) -> (u16, String) {
+        let answer = answer(&method, &Uri::from_static(uri), &Health::new());
+        let status = answer.status().as_u16();
+        (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_policies_in_force_are_shown_and_what_cannot_be_commanded_says_what_can() {
+        let _in_force = show_in_force(&Policies::default());
+        let (status, page) = says(Method::GET, "/policies").await;
+        assert_eq!(status, 200);
+        let page: Value = serde_json::from_str(&page).unwrap();
+        assert_eq!(page["policies"]["in_force"]["changes"], 0, "{page}");
+        for (uri, status, answer) in [
+            ("/policies/policies/in_force?set=open", 400, "policies/in_force: \"open\": it takes no commands\n"),
+            ("/policies/policies/other?set=open", 404, "policies: there is no \"other\"; GET /policies shows them\n"),
+            ("/policies/breaker/a/b?set=open", 404, "there are no \"breaker\"; there are policies; GET"),
+            ("/policies/policies/in_force", 400, "PUT /policies/KIND/NAME?set=COMMAND; GET"),
+        ] {
+            let said = says(Method::PUT, uri).await;
+            assert!(said.0 == status && said.1.starts_with(answer), "{uri}: {said:?}");
+        }
+    }
 }

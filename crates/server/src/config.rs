@@ -13,7 +13,7 @@ use seawall_limit::{
 pub struct Config {
     /// Where gRPC is served; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where `/metrics`, `/livez` and `/readyz` are served; port 0 takes a free one.
+    /// Where `/metrics`, `/livez`, `/readyz` and `/policies` are served; port 0 takes a free one.
     pub metrics_listen: SocketAddr,
     /// How long calls in flight may take to end at shutdown.
     pub drain_timeout: Duration,
@@ -73,12 +73,17 @@ fn concurrency(section: &mut Section<'_>) -> Option<ConcurrencyConfig> {
         "gradient2",
         "what finds how many unary calls are served at a time: gradient2, vegas or aimd by latency; fixed; off",
     );
+    // The others begin with 20.
+    let (least, allowed) = match limit {
+        Limit::Fixed => (1, "1 to 1000000"),
+        _ => (20, "20 to 1000000; from 1 on where concurrency_limit is fixed"),
+    };
     let limit_max: u32 = section.checked(
         "concurrency_max",
         "200",
         "the most unary calls that are served at a time, and the limit where it is fixed",
-        "20 to 1000000",
-        |max| (20..=1_000_000).contains(max),
+        allowed,
+        |max| (least..=1_000_000).contains(max),
     );
     let streams_max = section.checked(
         "streams_max",
@@ -107,7 +112,7 @@ impl Config {
             metrics_listen: section.get(
                 "metrics_listen",
                 &on_loopback(metrics_port),
-                "where /metrics, /livez and /readyz are served; port 0 takes a free one",
+                "where /metrics, /livez, /readyz and /policies are served; port 0 takes a free one",
             ),
             drain_timeout: section.get("drain_timeout", "10s", "how long calls in flight may take to end at shutdown"),
             timeout_default: section.checked(

@@ -12,6 +12,7 @@ use seawall_limit::{Store, StoreConfig};
 use seawall_policy::Policies;
 use seawall_shutdown::Shutdown;
 
+use crate::limits::needs_no_store;
 use crate::{Config, Server};
 
 /// What a process is.
@@ -131,8 +132,15 @@ impl<C> Settings<C> {
             print_settings(identity, &reader);
             return Ok(None);
         }
-        reader.finish()?;
-        let policies = Policies::try_new(crate::contract(identity.descriptors)?, policy.file)?;
+        let contract = crate::contract(identity.descriptors)?;
+        let policies = match (reader.finish(), Policies::try_new(contract, policy.file)) {
+            (Ok(()), policies) => policies?,
+            (Err(settings), Ok(_)) => return Err(settings.into()),
+            (Err(settings), Err(policies)) => anyhow::bail!("{settings}\n{policies}"),
+        };
+        if store.is_none() {
+            needs_no_store(&policies)?;
+        }
         if args.get_flag("check") {
             println!("{}: the settings are good", identity.name);
             return Ok(None);
@@ -214,5 +222,51 @@ fn print_settings(identity: Identity, reader: &Reader) {
         }
         println!("# {} ({})", setting.help, setting.variable);
         println!("{key} = {:?}", setting.default);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDENTITY: Identity = Identity {
+        name: "user",
+        version: "0.0.0",
+        port: 1,
+        metrics_port: 2,
+        about: "",
+        descriptors: seawall_proto::FILE_DESCRIPTOR_SET,
+    };
+
+    /// What is wrong with settings and a file of policies.
+    fn mistakes(settings: &str, policies: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, of_policies) = (folder.path().join("user.toml"), folder.path().join("policies.toml"));
+        std::fs::write(&of_policies, policies).unwrap();
+        std::fs::write(&file, format!("{settings}\n[policy]\nfile = {:?}\n", of_policies.display().to_string()))
+            .unwrap();
+        let args = command(IDENTITY).get_matches_from(["user".as_ref(), "--config".as_ref(), file.as_os_str()]);
+        let settings = Settings::load(&args, IDENTITY, |_| ());
+        settings.err().map(|error| format!("{error:#}")).unwrap_or_default()
+    }
+
+    #[test]
+    fn settings_and_policies_that_are_wrong_are_told_together() {
+        let said = mistakes("[server]\nstreams_max = 0", "[default]\nbudget = \"0s\"");
+        assert!(said.contains("server.streams_max") && said.contains("budget = 0s"), "{said}");
+    }
+
+    #[test]
+    fn a_rate_that_replicas_share_needs_a_store_before_anything_is_started() {
+        let shared = "[default]\nrate.per_second = 5\nrate.shared = true";
+        assert!(mistakes("", shared).contains("redis.url (SEAWALL_REDIS_URL)"));
+        assert_eq!(mistakes("[redis]\nurl = \"redis://127.0.0.1:6379\"", shared), "");
+    }
+
+    #[test]
+    fn a_fixed_limit_may_be_smaller_than_where_the_others_begin() {
+        assert_eq!(mistakes("[server]\nconcurrency_limit = \"fixed\"\nconcurrency_max = 1", ""), "");
+        let said = mistakes("[server]\nconcurrency_max = 19", "");
+        assert!(said.contains("must be 20 to 1000000; from 1 on where concurrency_limit is fixed"), "{said}");
     }
 }

@@ -199,6 +199,8 @@ impl Bound {
     /// calls in flight finish, and returns when they have or when the drain timeout has passed.
     pub async fn run(mut self, shutdown: Shutdown) {
         let sampling = self.limits.sampling();
+        // Shown for as long as it is held.
+        let _in_force = admin::show_in_force(&self.policies);
         let stack = stack::stack(self.routes, &self.policies, self.limits, &self.config);
         tokio::select! {
             () = serve::run(self.listener, stack, &self.config, &self.health, &shutdown) => {}

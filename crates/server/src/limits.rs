@@ -29,13 +29,8 @@ pub(crate) struct Limits {
 impl Limits {
     /// `store` is where shared rates are kept.
     pub(crate) fn try_new(config: &Config, policies: &Policies, store: Option<Arc<Store>>) -> Result<Self, ServeError> {
-        if store.is_none()
-            && let Some((_, method)) = policies
-                .contract()
-                .methods()
-                .find(|(id, _)| policies.get(*id).rate.as_ref().is_some_and(|rate| rate.shared))
-        {
-            return Err(ServeError::NoStore { method: method.name.to_string() });
+        if store.is_none() {
+            needs_no_store(policies)?;
         }
         let concurrency = config.concurrency.clone().map(ConcurrencyLimiter::try_new).transpose()?.map(Arc::new);
         if let Some(limiter) = concurrency.clone() {
@@ -67,6 +62,16 @@ impl Limits {
                 None => std::future::pending().await,
             }
         }
+    }
+}
+
+/// # Errors
+/// If the rate of a method is to be shared.
+pub(crate) fn needs_no_store(policies: &Policies) -> Result<(), ServeError> {
+    let is_shared = |id| policies.get(id).rate.as_ref().is_some_and(|rate| rate.shared);
+    match policies.contract().methods().find(|(id, _)| is_shared(*id)) {
+        Some((_, method)) => Err(ServeError::NoStore { method: method.name.to_string() }),
+        None => Ok(()),
     }
 }
 

@@ -60,7 +60,8 @@ async fn policies_are_shown_and_commanded() {
     assert_eq!(state().await, "open");
 
     let (status, body) = ask(address, "PUT", &format!("{name}?set=ajar")).await;
-    assert_eq!((status, body.as_str()), (400, "unknown command; allowed: open\n"));
+    let expected = "breakers/user/seawall.user.v1.UserService/GetUser: \"ajar\": unknown command; it takes open\n";
+    assert_eq!((status, body.as_str()), (400, expected));
     assert_eq!(ask(address, "PUT", name).await.0, 400);
     assert_eq!(ask(address, "PUT", "/policies/breakers/nobody?set=open").await.0, 404);
     // What any page in a browser could send.
