@@ -87,7 +87,7 @@ fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
+        let said = said(cause);
         if !text.ends_with(&said) {
             text.push_str(": ");
             text.push_str(&said);
@@ -95,6 +95,15 @@ fn chain(error: &dyn StdError) -> String {
         next = cause.source();
     }
     text
+}
+
+/// A status in two words: its own text repeats its causes, and has them as Rust writes values.
+fn said(error: &(dyn StdError + 'static)) -> String {
+    match error.downcast_ref::<Status>() {
+        Some(status) if status.message().is_empty() => code_name(status.code()).to_owned(),
+        Some(status) => format!("{}: {}", code_name(status.code()), status.message()),
+        None => error.to_string(),
+    }
 }
 
 /// Adds `google.rpc.RequestInfo` with `request_id` to the status in `headers` (of a response without

@@ -95,6 +95,18 @@ fn a_dependency_passes_on_only_what_the_caller_can_act_on() {
 }
 
 #[test]
+fn the_log_says_each_cause_once_and_in_words() {
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    let mut status = Status::unavailable("the peer cannot be reached");
+    status.set_source(std::sync::Arc::new(refused));
+    assert_eq!(
+        super::chain(&Error::dependency("user", status)),
+        "DEPENDENCY_UNAVAILABLE: the user service cannot be reached: \
+         UNAVAILABLE: the peer cannot be reached: connection refused"
+    );
+}
+
+#[test]
 fn push_back_is_for_people_and_for_clients() {
     let busy = || SEAWALL.error(Code::Unavailable, "OVERLOADED", "too many calls at once");
     let pushback = |status: &Status| status.metadata().get(RETRY_PUSHBACK).map(|v| v.to_str().unwrap().to_owned());
