@@ -66,8 +66,13 @@ fn address(text: &str) -> Option<Authority> {
     let has_path = uri.path_and_query.is_some_and(|path| path != "/");
     let is_plain = uri.scheme == Some(Scheme::HTTP) && !has_path;
     let authority = uri.authority.filter(|_| is_plain)?;
-    // That of HTTP, where none is named.
-    if authority.port_u16().is_some() { Some(authority) } else { format!("{authority}:80").parse().ok() }
+    match authority.port_u16() {
+        // Nobody listens there.
+        Some(0) => None,
+        Some(_) => Some(authority),
+        // That of HTTP, where none is named.
+        None => format!("{authority}:80").parse().ok(),
+    }
 }
 
 /// A header as a setting; empty is none.
@@ -143,7 +148,9 @@ mod tests {
         assert_eq!(read("http://user.shop.svc:50051/"), Some(1));
         assert_eq!(address("http://user").unwrap(), "user:80");
         assert_eq!(read("http://10.0.0.1:1, http://[::1]:2"), Some(2));
-        for bad in ["", ",", "user:50051", "https://user:1", "http://user:1/path", "http://a:1,,http://b:2"] {
+        let bad =
+            ["", ",", "user:50051", "https://user:1", "http://user:0", "http://user:1/path", "http://a:1,,http://b:2"];
+        for bad in bad {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }
