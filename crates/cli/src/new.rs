@@ -20,9 +20,25 @@ const KEYWORDS: [&str; 51] = [
     "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true",
     "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
-/// Names that would stand in the way of something else of that name.
-const RESERVED: [&str; 12] =
-    ["test", "std", "core", "alloc", "docker", "jaeger", "postgres", "redis", "server", "sql", "telemetry", "up"];
+/// Names that would stand in the way of something else of that name: a crate, an argument, a section of
+/// the settings, or a package that contracts name by its first part.
+const RESERVED: [&str; 15] = [
+    "test",
+    "std",
+    "core",
+    "alloc",
+    "docker",
+    "google",
+    "jaeger",
+    "policy",
+    "postgres",
+    "redis",
+    "seawall",
+    "server",
+    "sql",
+    "telemetry",
+    "up",
+];
 /// The ports of the first service of a workspace.
 const FIRST_PORT: u16 = 50051;
 const FIRST_METRICS_PORT: u16 = 9464;
@@ -151,7 +167,10 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_are_refused() {
-        for name in ["", "Billing", "2pay", "pay-out", "pay_out", "../x", "bïlling", "type", "gen", "docker", "up"] {
+        for name in [
+            "", "Billing", "2pay", "pay-out", "pay_out", "../x", "bïlling", "type", "gen", "docker", "up", "google",
+            "policy", "seawall",
+        ] {
             assert!(check_name(name).is_err(), "{name:?}");
         }
         for name in ["billing", "pay2", "x"] {

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
     /// Print everything that happens in it
-    #[arg(long, requires = "seed")]
+    #[arg(long, requires = "seed", conflicts_with_all = ["seeds", "from"])]
     log: bool,
 }
 
