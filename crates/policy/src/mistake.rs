@@ -66,7 +66,7 @@ impl fmt::Display for Mistake {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// What is wrong, in the order found.
+    /// What is wrong, in the order of the lines.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mistake> {
         self.0.iter()
     }
@@ -78,7 +78,12 @@ impl Mistakes {
         }
     }
 
-    pub(crate) fn into_result(self) -> Result<(), Self> {
+    /// In the order of the lines, where they have one.
+    pub(crate) fn into_result(mut self) -> Result<(), Self> {
+        self.0.sort_by_cached_key(|mistake| {
+            let place = mistake.location.as_ref().map(|at| (at.file.clone(), at.line));
+            (place.is_none(), place)
+        });
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 }

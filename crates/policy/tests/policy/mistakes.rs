@@ -97,10 +97,10 @@ fn a_setting_without_any_effect_is_a_mistake() {
         found,
         [
             "policy.toml:2: [default] breaker.failure_rate = 0.4 has no effect; set breaker.kind = \"three_state\"",
-            "policy.toml:5: [seawall.user.v1.UserService/ListUsers] rate.queue_max = 5 has no effect; set rate.kind = \
-             \"leaky_bucket\"",
             "policy.toml:4: [seawall.user.v1.UserService/ListUsers] retry.max_backoff = 1s has no effect; set \
              retry.attempts_max to 2 to 5, on an idempotent method",
+            "policy.toml:5: [seawall.user.v1.UserService/ListUsers] rate.queue_max = 5 has no effect; set rate.kind = \
+             \"leaky_bucket\"",
         ]
     );
     // With an effect somewhere, it is meant for there.
