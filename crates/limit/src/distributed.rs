@@ -100,7 +100,7 @@ impl Store {
         let mut connection = connected.connection.clone();
         let mut invocation = self.script.key(key);
         invocation.arg(bucket.token).arg(bucket.burst).arg(bucket.grace).arg(horizon);
-        invocation.arg(PROMISED_MAX).arg(u8::from(ask.is_returning));
+        invocation.arg(PROMISED_MAX).arg(u8::from(ask.is_returning)).arg(bucket.horizon);
         let answer = timeout(self.config.timeout, invocation.invoke_async(&mut connection)).await;
         let answer: RedisResult<(String, u64)> = answer.unwrap_or_else(|_| Err(late()));
         match answer {

@@ -130,11 +130,12 @@ proptest! {
         });
     }
 
-    /// Callers that hammer and never come back as told get the whole rate, but for the first grace.
+    /// Callers that hammer and never come back as told get the whole rate, but for the first grace. A
+    /// burst of one keeps nothing of the time between two calls, so that there it is less.
     #[test]
     fn promises_to_nobody_cost_the_grace_once(
         rate in 1.0..2_000.0_f64,
-        burst in 1..50_u32,
+        burst in 2..50_u32,
         grace_ms in 0..500_u64,
         load in 1.1..20.0_f64,
     ) {
@@ -187,7 +188,8 @@ proptest! {
             if remaining.is_some_and(|remaining| wait.after > remaining) {
                 broken = Some(format!("{:?} is longer than the caller has", wait.after));
             }
-            turns.retain(|turn| *turn > at);
+            // But for what a turn is told too late, which is two ticks of at most a microsecond.
+            turns.retain(|turn| *turn > at + Duration::from_micros(2));
             if call.lateness.is_none() {
                 bucket.give_back(wait);
                 return Err(None);

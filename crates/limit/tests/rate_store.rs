@@ -197,7 +197,7 @@ local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])";
     let Some(server) = Server::start().await else { return };
     let text = include_str!("../src/distributed/gcra.lua");
     assert_eq!(text.matches(CLOCK).count(), 1);
-    let script = redis::Script::new(&text.replace(CLOCK, "local now = tonumber(ARGV[7])"));
+    let script = redis::Script::new(&text.replace(CLOCK, "local now = tonumber(ARGV[8])"));
     let client = redis::Client::open(server.config().url).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut kinds = [0; 3];
@@ -223,7 +223,7 @@ local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])";
             };
             let mut call = script.key(format!("seed {seed}"));
             call.arg(TOKEN_US).arg(TOKEN_US * u64::from(burst)).arg(grace_us).arg(remaining_us.min(10_000_000));
-            call.arg(16_383).arg(u8::from(ask.is_returning)).arg(now_us);
+            call.arg(16_383).arg(u8::from(ask.is_returning)).arg(10_000_000).arg(now_us);
             let (verdict, wait_us): (String, i64) = call.invoke_async(&mut connection).await.unwrap();
             let theirs = (verdict.as_str(), if verdict == "admitted" { 0 } else { wait_us as u64 });
             assert_eq!(ours, theirs, "step {step} of seed {seed}, at {now_us} us");
@@ -254,6 +254,24 @@ async fn replicas_share_a_limit_and_nothing_of_a_key_is_at_the_store() {
     let ttl_ms: i64 = redis::cmd("PTTL").arg(&keys[0]).query_async(&mut connection).await.unwrap();
     // Ten tokens at one in 100 s, one that is promised, and the grace.
     assert!((900_000..=1_110_002).contains(&ttl_ms), "{ttl_ms} ms until the key is forgotten");
+}
+
+/// The bucket of the lower limit owes tokens for a quarter of an hour, and so does one whose store has
+/// had its clock set back by as much. Neither is a reason to refuse that long.
+#[tokio::test]
+async fn a_shared_limit_that_is_raised_holds_at_once() {
+    let Some(server) = Server::start().await else { return };
+    let store = Store::connect(server.config()).await.unwrap();
+    let make = |rate| {
+        let config = RateConfig { shared: true, ..config(rate, 10, RateKind::TokenBucket) };
+        RateLimiter::try_new("raised", config, Some(&store), now()).unwrap()
+    };
+    assert_eq!(pass(&make(0.01), "a", 12).await, 10);
+    let raised = make(5.0);
+    let told = refused(take(&raised, "a", NEW).await);
+    assert!(told.is_promised && told.retry_after <= Duration::from_millis(201), "{told:?}");
+    tokio::time::sleep(told.retry_after).await;
+    assert_eq!(take(&raised, "a", BACK).await, Decision::Pass);
 }
 
 /// What the tests of this file write to the log.

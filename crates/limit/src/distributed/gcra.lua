@@ -5,13 +5,18 @@ local time = redis.call('TIME')
 local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])
 local token, burst, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local horizon, promised_max = tonumber(ARGV[4]), tonumber(ARGV[5])
-local is_returning = ARGV[6] == '1'
+local is_returning, horizon_max = ARGV[6] == '1', tonumber(ARGV[7])
 
 local committed, promised = 0, 0
 local word = redis.call('GET', KEYS[1])
 if word then
   local c, p = string.match(word, '^(%S+) (%S+)$')
   committed, promised = tonumber(c), tonumber(p)
+end
+-- No call can have committed more than that. So the bucket is of other settings, or the clock was set
+-- back: it is taken for an empty one, because what it owes nobody could wait for.
+if committed > now + burst + horizon_max + 1 then
+  committed, promised = now + burst, 0
 end
 if promised > 0 then
   local behind = now + (promised - 1) * token - committed - grace
