@@ -91,6 +91,9 @@ impl Display for ConfigError {
     }
 }
 
+/// The longest time that a setting may be: none is out of the clock's reach.
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+
 /// Collects mistakes, so that all are told at once.
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes(Vec<String>);
@@ -103,7 +106,7 @@ impl Mistakes {
     }
 
     pub(crate) fn positive(&mut self, field: &str, value: Duration) {
-        self.check(!value.is_zero(), field, value, "must be more than 0s");
+        self.check(!value.is_zero() && value <= TIME_MAX, field, value, "must be more than 0s and at most 86400s");
     }
 
     pub(crate) fn percent(&mut self, field: &str, value: u32) {
@@ -124,7 +127,7 @@ mod tests {
         assert_eq!(Config::default().validate(), Ok(()));
         let outlier = OutlierConfig {
             interval: Duration::ZERO,
-            base_ejection_time: Duration::ZERO,
+            base_ejection_time: Duration::MAX,
             max_ejection_percent: 101,
             success_rate: Some(crate::SuccessRate { enforcement_percent: 200, ..Default::default() }),
             failure_percentage: Some(crate::FailurePercentage {
@@ -144,12 +147,12 @@ mod tests {
         };
         let error = config.validate().unwrap_err();
         let expected = [
-            "decay = 0ns: must be more than 0s",
-            "force_pick_after = 0ns: must be more than 0s",
+            "decay = 0ns: must be more than 0s and at most 86400s",
+            "force_pick_after = 0ns: must be more than 0s and at most 86400s",
             "pick.load_factor = 1.0: must be more than 1",
             "subset.size = 0: must be more than 0",
-            "outlier.interval = 0ns: must be more than 0s",
-            "outlier.base_ejection_time = 0ns: must be more than 0s",
+            "outlier.interval = 0ns: must be more than 0s and at most 86400s",
+            "outlier.base_ejection_time = 18446744073709551615.999999999s: must be more than 0s and at most 86400s",
             "outlier.max_ejection_percent = 101: must be 0 to 100",
             "outlier.success_rate.enforcement_percent = 200: must be 0 to 100",
             "outlier.failure_percentage.threshold_percent = 101: must be 0 to 100",

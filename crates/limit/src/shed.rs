@@ -34,6 +34,8 @@ const SHEDDABLE_SHARE: f64 = 0.75;
 /// A latency that lets everybody in while none is known.
 const LATENCY_UNKNOWN: Duration = Duration::from_secs(1);
 
+const COOL_OFF_MAX: Duration = Duration::from_secs(3_600);
+
 /// Never is as good as long ago.
 const NEVER: u64 = u64::MAX;
 
@@ -48,7 +50,8 @@ pub struct CpuShedderConfig {
     pub buckets: usize,
     /// See `buckets`.
     pub width_of_bucket: Duration,
-    /// How long after the last high load calls are still shed, once some have been. Default: 1 s.
+    /// How long after the last high load calls are still shed, once some have been: more than 0, at most
+    /// 1 h. Default: 1 s.
     pub cool_off: Duration,
 }
 
@@ -71,7 +74,8 @@ impl CpuShedderConfig {
         mistakes.check((1..BUCKETS_MAX).contains(&self.buckets), "buckets", self.buckets, "1 to 1023");
         let is_width = (WIDTH_MIN..=WIDTH_MAX).contains(&self.width_of_bucket);
         mistakes.check(is_width, "width_of_bucket", self.width_of_bucket, "1ms to 1h");
-        mistakes.check(!self.cool_off.is_zero(), "cool_off", self.cool_off, "more than 0");
+        let is_time = !self.cool_off.is_zero() && self.cool_off <= COOL_OFF_MAX;
+        mistakes.check(is_time, "cool_off", self.cool_off, "more than 0 and at most 1h");
         mistakes.into_result()
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::{ConfigError, Mistakes};
+use crate::config::{ConfigError, Mistakes, TIME_MAX};
 use crate::discover::{Address, Discover};
 
 /// Looks up names. A simulated network has its own.
@@ -91,8 +91,8 @@ impl<R: Resolve> Dns<R> {
         mistakes.check(port.is_some(), "authority", authority.as_str(), "must have a port");
         mistakes.positive("dns.interval_min", config.interval_min);
         mistakes.positive("dns.lookup_timeout", config.lookup_timeout);
-        let is_longer = config.interval >= config.interval_min;
-        mistakes.check(is_longer, "dns.interval", config.interval, "must not be less than dns.interval_min");
+        let is_longer = (config.interval_min..=TIME_MAX).contains(&config.interval);
+        mistakes.check(is_longer, "dns.interval", config.interval, "must be dns.interval_min to 86400s");
         mistakes.into_result()?;
         let port = port.unwrap_or_default();
         let due = Instant::now();

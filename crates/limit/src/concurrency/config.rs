@@ -28,7 +28,7 @@ pub struct ConcurrencyConfig {
     pub default_queue: f64,
     /// The same for sheddable calls. Default: 0.5.
     pub sheddable_queue: f64,
-    /// The longest that a call waits; shorter if its deadline comes before. Default: 1 s.
+    /// The longest that a call waits, at most 1 h; shorter if its deadline comes before. Default: 1 s.
     pub wait_max: Duration,
     /// How many streaming calls may be open at a time, at least 1. They do not count against the limit,
     /// which is found from latencies, and a stream has none. Criticalities share this as they share
@@ -54,6 +54,7 @@ impl Default for ConcurrencyConfig {
 impl ConcurrencyConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         const QUEUE_MAX: f64 = 100.0;
+        const WAIT_MAX: Duration = Duration::from_secs(3_600);
         let mut mistakes = Mistakes::default();
         self.algorithm.check(&mut mistakes);
         let is_share = |share: f64| share > 0.0 && share <= 1.0;
@@ -68,7 +69,8 @@ impl ConcurrencyConfig {
         ] {
             mistakes.check((0.0..=QUEUE_MAX).contains(&queue), field, queue, "0 to 100");
         }
-        mistakes.check(!self.wait_max.is_zero(), "wait_max", self.wait_max, "more than 0");
+        let is_wait = !self.wait_max.is_zero() && self.wait_max <= WAIT_MAX;
+        mistakes.check(is_wait, "wait_max", self.wait_max, "more than 0 and at most 1h");
         mistakes.check(self.streams_max > 0, "streams_max", self.streams_max, "at least 1");
         mistakes.into_result()
     }

@@ -28,7 +28,7 @@ fn every_mistake_is_named_with_its_value_and_what_is_allowed() {
         default_share: f64::NAN,
         sheddable_share: 0.95,
         critical_queue: -1.0,
-        wait_max: Duration::ZERO,
+        wait_max: Duration::MAX,
         streams_max: 0,
         ..Default::default()
     };
@@ -39,7 +39,7 @@ fn every_mistake_is_named_with_its_value_and_what_is_allowed() {
         "default_share = NaN: must be more than 0 and at most 1",
         "sheddable_share = 0.95: must be more than 0 and at most default_share",
         "critical_queue = -1.0: must be 0 to 100",
-        "wait_max = 0ns: must be more than 0",
+        "wait_max = 18446744073709551615.999999999s: must be more than 0 and at most 1h",
         "streams_max = 0: must be at least 1",
     ];
     assert_eq!(error, expected.join("; "));

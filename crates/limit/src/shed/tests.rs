@@ -166,13 +166,13 @@ fn every_mistake_is_named() {
         cpu_max: 1.0,
         buckets: 0,
         width_of_bucket: Duration::from_micros(10),
-        cool_off: Duration::ZERO,
+        cool_off: Duration::MAX,
     };
     let expected = [
         "cpu_max = 1.0: must be more than 0 and less than 1",
         "buckets = 0: must be 1 to 1023",
         "width_of_bucket = 10µs: must be 1ms to 1h",
-        "cool_off = 0ns: must be more than 0",
+        "cool_off = 18446744073709551615.999999999s: must be more than 0 and at most 1h",
     ];
     assert_eq!(CpuShedder::try_new(config, Instant::now()).unwrap_err().to_string(), expected.join("; "));
 }

@@ -134,8 +134,8 @@ fn settings_that_are_not_allowed_are_named() {
     let error = Dns::try_new(Authority::from_static("users.shop"), config).unwrap_err();
     let expected = [
         "authority = \"users.shop\": must have a port",
-        "dns.lookup_timeout = 0ns: must be more than 0s",
-        "dns.interval = 0ns: must not be less than dns.interval_min",
+        "dns.lookup_timeout = 0ns: must be more than 0s and at most 86400s",
+        "dns.interval = 0ns: must be dns.interval_min to 86400s",
     ];
     assert_eq!(error.mistakes().collect::<Vec<_>>(), expected);
 }
