@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
+use tokio::time::Instant;
 use tonic::client::GrpcService;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -19,7 +20,7 @@ use crate::discover::Address;
 use crate::member::Vitals;
 use crate::tell::tell_health;
 
-/// The first wait after a watch that broke off, and the longest: those of gRPC's connection back-off,
+/// The first wait after a watch that broke off before it had lasted so long, and the longest: those of gRPC's connection back-off,
 /// with its factor of 1.6 and jitter of 20 %.
 const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(120);
@@ -47,8 +48,10 @@ pub(crate) async fn watch<S>(
     };
     let mut backoff = BACKOFF;
     loop {
+        let begun = Instant::now();
+        let mut has_heard = false;
         let end = follow(&mut client, &service, |status| {
-            backoff = BACKOFF;
+            has_heard = true;
             hear(status == ServingStatus::Serving, status.as_str_name());
         })
         .await;
@@ -56,6 +59,13 @@ pub(crate) async fn watch<S>(
             return hear(true, "it has no health service");
         }
         hear(false, "its health cannot be watched");
+        if has_heard {
+            backoff = BACKOFF;
+            // The end of a connection's time, most likely. One that ends sooner would be watched in a loop.
+            if begun.elapsed() >= BACKOFF {
+                continue;
+            }
+        }
         tokio::time::sleep(backoff.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
         backoff = backoff.mul_f64(1.6).min(BACKOFF_MAX);
     }

@@ -140,6 +140,29 @@ async fn a_watch_that_breaks_off_is_made_again_less_and_less_often() {
     assert_eq!(servers[1].watches.load(Ordering::Relaxed), 1);
 }
 
+/// As at each end of a connection's time: of a fleet that was started together all would be away at
+/// once.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_has_lasted_is_made_again_at_once() {
+    let health = || {
+        let health = Health::new();
+        health.register("shop.v1.Shop");
+        health
+    };
+    let servers = [Server::new(Some(health())), Server::new(None)];
+    let client = client(servers.clone());
+    sleep(Duration::from_secs(60)).await;
+    servers[0].health.lock().unwrap().replace(health());
+    settled().await;
+    assert_eq!(serving(&client), [true, true]);
+    // One that ends again and again is not.
+    for _ in 0..20 {
+        servers[0].health.lock().unwrap().replace(health());
+        settled().await;
+    }
+    assert!(servers[0].watches.load(Ordering::Relaxed) <= 4, "{:?}", servers[0].watches);
+}
+
 #[tokio::test(start_paused = true)]
 async fn if_no_endpoint_says_that_it_serves_calls_are_made_nevertheless() {
     let servers = [Server::new(Some(Health::new())), Server::new(Some(Health::new()))];
