@@ -161,6 +161,13 @@ impl Breaker {
         seawall_provenance::counted("breaker.reset", &self.labels);
     }
 
+    /// Does from now on what an operator had `before` do, in whose place it is.
+    pub fn take_over(&self, before: &Self) {
+        if let Some(forced) = before.forced() {
+            self.force(forced);
+        }
+    }
+
     /// What an operator has it do, if anything.
     pub fn forced(&self) -> Option<Forced> {
         match self.forced.load(Ordering::Relaxed) {

@@ -29,11 +29,14 @@ pub(crate) fn of_endpoint(endpoint: String, policies: &Policies) -> Arc<Breakers
 }
 
 fn breakers(of: String, policies: &Policies, config_of: fn(&MethodPolicy) -> Option<&Config>) -> Arc<Breakers> {
-    Arc::new(PerMethod::new(policies.clone(), config_of, move |method, _, config| {
+    let breakers = PerMethod::new(policies.clone(), config_of, move |method, _, config| {
         let made = Breaker::try_new(of.as_str(), method, config.clone(), Instant::now().into_std());
         let breaker = Arc::new(made.inspect_err(|error| tracing::error!(method, %error, "no breaker")).ok()?);
         let live: Arc<dyn Live> = Arc::<Breaker>::clone(&breaker);
         publish("breakers", format!("{of}/{method}"), Arc::downgrade(&live));
         Some(breaker)
-    }))
+    })
+    // One that is forced open is not to let calls through because the file was edited.
+    .handing_on(Breaker::take_over);
+    Arc::new(breakers)
 }

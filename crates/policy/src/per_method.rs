@@ -34,6 +34,7 @@ pub struct PerMethod<C, T> {
     policies: Policies,
     config_of: ConfigOf<C>,
     make: Box<Make<C, T>>,
+    hand_on: Option<fn(&T, &T)>,
     slots: Box<[ArcSwapOption<Slot<T>>]>,
     /// Held while one is made, so that there are never two for the same settings.
     making: Mutex<()>,
@@ -53,7 +54,15 @@ impl<C: PartialEq, T> PerMethod<C, T> {
         make: impl Fn(&str, &MethodPolicy, &C) -> Option<Arc<T>> + Send + Sync + 'static,
     ) -> Self {
         let slots = (0..policies.contract().ids()).map(|_| ArcSwapOption::empty()).collect();
-        Self { policies, config_of, make: Box::new(make), slots, making: Mutex::new(()) }
+        Self { policies, config_of, make: Box::new(make), hand_on: None, slots, making: Mutex::new(()) }
+    }
+
+    /// Calls `hand_on` with a new one and the one whose place it takes when a reload changes its
+    /// settings: for what is not of the settings, such as what an operator has it do.
+    #[must_use]
+    pub fn handing_on(mut self, hand_on: fn(&T, &T)) -> Self {
+        self.hand_on = Some(hand_on);
+        self
     }
 
     /// The one of the method with this path; `None` if its policy asks for none.
@@ -77,7 +86,8 @@ impl<C: PartialEq, T> PerMethod<C, T> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let policy = self.policies.get(id);
         let slot = &self.slots[id.index()];
-        let kept = slot.load_full().filter(|slot| (self.config_of)(&slot.policy) == (self.config_of)(&policy));
+        let before = slot.load_full();
+        let kept = before.as_ref().filter(|slot| (self.config_of)(&slot.policy) == (self.config_of)(&policy));
         let made = match kept {
             Some(slot) => slot.made.clone(),
             None => (self.config_of)(&policy).and_then(|config| {
@@ -85,6 +95,11 @@ impl<C: PartialEq, T> PerMethod<C, T> {
                 (self.make)(name, &policy, config)
             }),
         };
+        if let (Some(hand_on), Some(made), Some(before)) = (self.hand_on, &made, before.and_then(|it| it.made.clone()))
+            && !Arc::ptr_eq(made, &before)
+        {
+            hand_on(made, &before);
+        }
         slot.store(Some(Arc::new(Slot { policy, made: made.clone() })));
         made
     }
@@ -100,12 +115,32 @@ impl<C, T> fmt::Debug for PerMethod<C, T> {
 mod tests {
     use std::time::Instant;
 
-    use seawall_breaker::Breaker;
+    use seawall_breaker::{Breaker, Forced};
 
     use super::*;
     use crate::Contract;
 
     const PATH: &str = "/seawall.user.v1.UserService/GetUser";
+
+    #[test]
+    fn a_breaker_that_is_forced_open_stays_so_when_its_settings_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.toml");
+        let write = |text: &str| std::fs::write(&file, text).unwrap();
+        write("");
+        let contract = Contract::try_new(&[seawall_proto::FILE_DESCRIPTOR_SET]).unwrap();
+        let policies = Policies::try_new(contract, Some(file.clone())).unwrap();
+        let breakers = PerMethod::new(
+            policies.clone(),
+            |policy| Some(&policy.breaker),
+            |method, _, config| Breaker::try_new("user", method, config.clone(), Instant::now()).ok().map(Arc::new),
+        )
+        .handing_on(Breaker::take_over);
+        breakers.get(PATH).unwrap().force(Forced::Open);
+        write("[default]\nbreaker.kind = \"three_state\"");
+        policies.reload().unwrap();
+        assert_eq!(breakers.get(PATH).unwrap().forced(), Some(Forced::Open));
+    }
 
     #[test]
     fn one_is_kept_until_its_own_settings_change() {
