@@ -96,6 +96,12 @@ impl Draft {
         for (key, setting) in settings.iter() {
             key.kind.apply(&mut draft, &setting.value);
         }
+        let Self { outcomes, retry, hedge, .. } = &mut draft;
+        for (key, codes) in [("retry.codes", &mut retry.codes), ("hedge.non_fatal_codes", &mut hedge.non_fatal_codes)] {
+            if settings.get(key).is_none() {
+                as_they_are_meant(codes, outcomes);
+            }
+        }
         draft
     }
 
@@ -136,6 +142,12 @@ impl Draft {
         let rate_per_second = self.rate.per_second?;
         Some(RateConfig { rate_per_second, kind, ..self.rate.config.clone() })
     }
+}
+
+/// Where nobody has named the codes after which there is another attempt, they are those that mean so.
+fn as_they_are_meant(codes: &mut Vec<Code>, outcomes: &[(Code, Outcome)]) {
+    codes.retain(|code| outcomes.iter().all(|(meant, _)| meant != code));
+    codes.extend(outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Retryable).map(|(code, _)| *code));
 }
 
 impl HedgeDraft {

@@ -226,7 +226,9 @@ impl Finish<'_> {
     fn add(&mut self, settings: &Settings, prefix: &str, problem: &str) {
         let field = problem.split_once(" = ").map_or("", |(field, _)| field);
         // What is about no field is about being switched on.
-        let of_field = settings.get(&format!("{prefix}{field}"));
+        let setting = |field: &str| settings.get(&format!("{prefix}{field}"));
+        // Of what is wrong inside of a value, such as one of several, the setting is the first part.
+        let of_field = setting(field).or_else(|| setting(field.split_once('.')?.0));
         let of_switch = settings.get(&format!("{prefix}attempts_max"));
         self.mistakes.add(match (of_field, of_switch) {
             (Some(setting), _) => Mistake::setting(&setting.source, &format!("{prefix}{problem}")),

@@ -20,7 +20,7 @@
 //! | keys | what they are |
 //! |---|---|
 //! | `budget`, `criticality` | as in the contract; `"sheddable"`, `"default"` or `"critical"` |
-//! | `outcomes.CODE` | `"success"`, `"failure"`, `"retryable"` or `"callers_fault"` |
+//! | `outcomes.CODE` | `"success"`, `"failure"`, `"retryable"` or `"callers_fault"`; those that are retryable are retried, unless `retry.codes` names others |
 //! | `retry.attempts_max` and the rest of [`RetryConfig`](seawall_retry::RetryConfig) | 1 is no retry |
 //! | `hedge.attempts_max`, `hedge.kind` (`"observed"`, `"fixed"`) and the rest of [`HedgeConfig`](seawall_retry::HedgeConfig) | 1 is no hedge |
 //! | `breaker.kind` (`"adaptive"`, `"three_state"`, `"off"`) and the fields of that kind | [`seawall_breaker::Config`] |

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use seawall_policy::Policies;
 use seawall_proto::seawall::policy::v1 as pb;
+use tonic::Code;
 
 use crate::described;
 
@@ -77,6 +78,32 @@ fn holds(policies: &Policies, path: &str, all: &[Said], can_be_repeated: bool) {
         let backoff = last(all, |said| said.backoff_ms).unwrap_or(50);
         assert_eq!(retry.initial_backoff, Duration::from_millis(backoff.into()), "{path}");
     }
+}
+
+/// What a code means is said once, for everything that goes by it.
+#[test]
+fn a_code_that_is_retryable_is_retried_unless_the_codes_are_named() {
+    let retry = pb::Retry { attempts_max: Some(2), ..Default::default() };
+    let hedge = pb::Hedge { attempts_max: Some(2), ..Default::default() };
+    let retried = pb::MethodPolicy { retry: Some(retry), idempotency_key: true, ..Default::default() };
+    let hedged = pb::MethodPolicy { hedge: Some(hedge), idempotency_key: true, ..Default::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    let codes = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let methods = [("Retried", retried.clone()), ("Hedged", hedged.clone())];
+        let policies =
+            Policies::try_new(described(&pb::ServicePolicy::default(), &methods), Some(file.clone())).unwrap();
+        let retried = policies.by_path("/t.v1.S/Retried").retry.as_ref().unwrap().codes.clone();
+        let hedged = policies.by_path("/t.v1.S/Hedged").hedge.as_ref().unwrap().non_fatal_codes.clone();
+        (retried, hedged)
+    };
+    let both = |codes: &[Code]| (codes.to_vec(), codes.to_vec());
+    assert_eq!(codes(""), both(&[Code::Unavailable, Code::ResourceExhausted]));
+    let meaning = "[default]\noutcomes.ABORTED = \"retryable\"\noutcomes.RESOURCE_EXHAUSTED = \"callers_fault\"\n";
+    assert_eq!(codes(meaning), both(&[Code::Unavailable, Code::Aborted]));
+    let named = format!("{meaning}retry.codes = [\"INTERNAL\"]\nhedge.non_fatal_codes = [\"INTERNAL\"]\n");
+    assert_eq!(codes(&named), both(&[Code::Internal]));
 }
 
 proptest! {

@@ -88,6 +88,14 @@ fn what_is_wrong_for_many_methods_is_told_once() {
 }
 
 #[test]
+fn what_is_wrong_inside_of_a_list_is_told_where_it_stands() {
+    let found = mistakes("[default]\nrate.per_second = 5\nrate.key = [\"metadata:X-Tenant\"]\n");
+    let expected =
+        "policy.toml:3: [default] rate.key.metadata = \"X-Tenant\": must be the name of a metadata key, in lower case";
+    assert_eq!(found, [expected]);
+}
+
+#[test]
 fn a_setting_without_any_effect_is_a_mistake() {
     let found = mistakes(
         "[default]\nbreaker.failure_rate = 0.4\n[\"seawall.user.v1.UserService/ListUsers\"]\n\
