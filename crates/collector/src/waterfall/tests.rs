@@ -159,6 +159,39 @@ root                      order             500 µs            ━━━━━�
 }
 
 #[test]
+fn the_numbers_of_an_event_are_shown_however_many() {
+    let mut call = span(1, None, "order", "shop.v1.User/Get", 0, 1_000);
+    let cause = "the service cannot be reached: ".repeat(20);
+    call.events.push(event(
+        100,
+        "breaker.rejected",
+        &[
+            ("peer", "user"),
+            ("method", "shop.v1.User/Get"),
+            ("state", "throttling"),
+            ("drop_probability", "0.036"),
+            ("calls", "293"),
+        ],
+    ));
+    call.events.push(event(200, "call failed", &[("cause", &cause)]));
+    let expected = "\
+trace 5b8aa5a2d2c872e8321cf37308d69df2
+1.00 ms · 1 span · order · 2026-09-21T14:13:20.000Z
+
+                                  0  500 µs  1.00 ms
+shop.v1.User/Get  order  1.00 ms  ━◆━◆━━━━━━━━━━━━━━
+  ◆ +100 µs  breaker.rejected  peer=user
+      state=throttling  drop_probability=0.036
+      calls=293
+  ◆ +200 µs  call failed  cause=the service cannot
+      be reached: the service cannot be reached: the
+      service cannot be reached: the service cannot
+      be reached: the service cannot be reached: th…
+";
+    assert_eq!(trace(vec![call]).waterfall(52, false), expected);
+}
+
+#[test]
 fn traces_without_extent_have_a_picture() {
     assert_eq!(
         trace(Vec::new()).waterfall(80, false),
