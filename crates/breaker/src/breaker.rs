@@ -55,6 +55,17 @@ pub enum Forced {
     Disabled,
 }
 
+impl Forced {
+    /// The word for it: the command of the admin page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 impl Breaker {
     /// A breaker for the calls of `method` to `peer`, which are what its metrics, log lines and state
     /// name. Time before `origin` counts as `origin`.
@@ -149,7 +160,7 @@ impl Breaker {
     pub fn force(&self, forced: Forced) {
         self.forget();
         self.forced.store(forced as u8 + 1, Ordering::Relaxed);
-        tracing::warn!(peer = &*self.peer, method = &*self.method, ?forced, "breaker forced");
+        tracing::warn!(peer = &*self.peer, method = &*self.method, forced = forced.as_str(), "breaker forced");
         seawall_provenance::counted("breaker.forced", &self.labels);
     }
 
