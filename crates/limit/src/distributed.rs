@@ -51,6 +51,13 @@ impl Default for StoreConfig {
     }
 }
 
+impl StoreConfig {
+    /// Whether a URL can be that of a store; nothing is connected.
+    pub fn is_url(url: &str) -> bool {
+        redis::Client::open(url).is_ok()
+    }
+}
+
 /// Without the URL, which can have a password.
 impl fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

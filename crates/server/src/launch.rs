@@ -151,8 +151,13 @@ impl<C> Settings<C> {
 
 /// Where rates are kept that all replicas share; empty for nowhere.
 fn store(section: &mut Section<'_>) -> Option<StoreConfig> {
-    let url: SecretString =
-        section.get("url", "", "Redis or Valkey for the rates that replicas share, such as redis://127.0.0.1:6379");
+    let url: SecretString = section.checked(
+        "url",
+        "",
+        "Redis or Valkey for the rates that replicas share, such as redis://127.0.0.1:6379",
+        "redis://[user:password@]host:port[/database], or empty",
+        |url: &SecretString| url.expose_secret().is_empty() || StoreConfig::is_url(url.expose_secret()),
+    );
     let replicas = section.checked(
         "replicas",
         "1",
@@ -261,6 +266,10 @@ mod tests {
         let shared = "[default]\nrate.per_second = 5\nrate.shared = true";
         assert!(mistakes("", shared).contains("redis.url (SEAWALL_REDIS_URL)"));
         assert_eq!(mistakes("[redis]\nurl = \"redis://127.0.0.1:6379\"", shared), "");
+        for url in ["http://127.0.0.1:6379", "redis://"] {
+            let said = mistakes(&format!("[redis]\nurl = {url:?}"), "");
+            assert!(said.contains("redis.url = (hidden)") && said.contains("must be redis://"), "{said}");
+        }
     }
 
     #[test]
