@@ -1,8 +1,10 @@
 //! Endpoints from DNS: the addresses of a name, looked up again and again.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -56,18 +58,34 @@ impl Default for DnsConfig {
 /// The addresses of a host name, each an endpoint whose authority is the name and the port.
 ///
 /// A lookup that fails, or finds nothing, changes nothing: the addresses found before stay. Only if
-/// there are none yet, the set is empty after it, so that calls fail rather than wait.
-#[derive(Debug)]
+/// there are none yet, the set is empty after it, so that calls fail rather than wait. A lookup that has
+/// begun goes on to its end, however often [`next`](Discover::next) is dropped meanwhile.
 pub struct Dns<R = SystemResolver> {
     authority: Authority,
     port: u16,
     config: DnsConfig,
-    resolver: R,
+    resolver: Resolver<R>,
     /// When the last lookup began.
     last: Option<Instant>,
     due: Instant,
     known: Option<Vec<SocketAddr>>,
     failures: u32,
+}
+
+/// The resolver is with the lookup that it makes.
+enum Resolver<R> {
+    Idle(R),
+    Asked(Lookup<R>),
+    /// For as long as it takes to begin a lookup.
+    Gone,
+}
+
+type Lookup<R> = Pin<Box<dyn Future<Output = (R, io::Result<Vec<SocketAddr>>)> + Send>>;
+
+impl<R> fmt::Debug for Dns<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dns").field("authority", &self.authority).field("known", &self.known).finish_non_exhaustive()
+    }
 }
 
 impl Dns {
@@ -96,7 +114,31 @@ impl<R: Resolve> Dns<R> {
         mistakes.into_result()?;
         let port = port.unwrap_or_default();
         let due = Instant::now();
+        let resolver = Resolver::Idle(resolver);
         Ok(Self { authority, port, config, resolver, last: None, due, known: None, failures: 0 })
+    }
+
+    /// What a lookup finds: of the one under way, or of one that begins when it is due.
+    async fn found(&mut self) -> io::Result<Vec<SocketAddr>> {
+        if let Resolver::Idle(_) = self.resolver {
+            sleep_until(self.due).await;
+            self.last = Some(Instant::now());
+        }
+        self.resolver = match std::mem::replace(&mut self.resolver, Resolver::Gone) {
+            Resolver::Idle(mut resolver) => {
+                let (host, port) = (self.authority.host().trim_matches(['[', ']']).to_owned(), self.port);
+                let lookup_timeout = self.config.lookup_timeout;
+                Resolver::Asked(Box::pin(async move {
+                    let found = timeout(lookup_timeout, resolver.resolve(&host, port)).await;
+                    (resolver, found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
+                }))
+            }
+            asked => asked,
+        };
+        let Resolver::Asked(lookup) = &mut self.resolver else { return std::future::pending().await };
+        let (resolver, found) = lookup.await;
+        self.resolver = Resolver::Idle(resolver);
+        found
     }
 
     /// `Some` if there is a set that is not known yet.
@@ -136,13 +178,7 @@ impl<R: Resolve> Dns<R> {
 impl<R: Resolve> Discover for Dns<R> {
     async fn next(&mut self) -> Option<Vec<Address>> {
         loop {
-            sleep_until(self.due).await;
-            self.last = Some(Instant::now());
-            // Before the lookup, so that the minimum holds for one that is dropped and made again.
-            self.due_after(self.config.interval_min);
-            let host = self.authority.host().trim_matches(['[', ']']);
-            let lookup = timeout(self.config.lookup_timeout, self.resolver.resolve(host, self.port));
-            let found = lookup.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let found = self.found().await;
             if let Some(found) = self.learn(found) {
                 self.known = Some(found.clone());
                 return Some(found.into_iter().map(|socket| self.endpoint(socket)).collect());
