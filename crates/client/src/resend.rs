@@ -24,11 +24,17 @@ use tower::{Layer, Service};
 use crate::answer::unavailable;
 
 /// A request that was not sent, as the source of the status that the call failed with.
-#[derive(Debug)]
 struct Unsent {
     /// For one that takes it; a status can only be looked at.
     request: Mutex<Option<Request<Body>>>,
     cause: Box<dyn StdError + Send + Sync>,
+}
+
+/// Without the request, since errors are logged, and headers have secrets in them.
+impl fmt::Debug for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsent").field("cause", &self.cause).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Display for Unsent {
@@ -148,12 +154,15 @@ mod tests {
         let inner = tower::service_fn(move |request| {
             std::future::ready(attempt(count.fetch_add(1, Ordering::Relaxed), request))
         });
-        let ended = ResendLayer::new("peer").layer(inner).oneshot(Request::new(Body::empty())).await;
+        let request = Request::builder().header("authorization", "secret").body(Body::empty()).unwrap();
+        let ended = ResendLayer::new("peer").layer(inner).oneshot(request).await;
         (calls.load(Ordering::Relaxed), ended)
     }
 
     fn lost(request: Request<Body>) -> Result<(), Status> {
-        Err(unsent("gone", std::io::Error::from(std::io::ErrorKind::ConnectionReset), request))
+        let status = unsent("gone", std::io::Error::from(std::io::ErrorKind::ConnectionReset), request);
+        assert!(!format!("{status:?}").contains("secret"), "{status:?}");
+        Err(status)
     }
 
     #[tokio::test]

@@ -1,6 +1,5 @@
 //! Servers of the shop's contracts whose answers a test decides, and channels to them.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -244,16 +243,18 @@ pub(crate) fn policies(text: &str) -> Policies {
     File::new(text).policies()
 }
 
-/// A channel to these endpoints. Peers are told apart by name in the whole process.
-pub(crate) fn channel(peer: &'static str, endpoints: &[SocketAddr], policies: &Policies) -> Channel {
-    let mut addresses = String::new();
-    for endpoint in endpoints {
-        write!(addresses, "{}http://{endpoint}", if addresses.is_empty() { "" } else { "," }).unwrap();
-    }
-    let mut reader = Reader::new("", "", [("SEAWALL_PEER_ADDRESS", addresses)]);
+/// The settings of a channel to these endpoints.
+pub(crate) fn config(endpoints: &[SocketAddr]) -> Config {
+    let addresses: Vec<String> = endpoints.iter().map(|endpoint| format!("http://{endpoint}")).collect();
+    let mut reader = Reader::new("", "", [("SEAWALL_PEER_ADDRESS", addresses.join(","))]);
     let config = Config::read(&mut reader.section("peer"), "http://127.0.0.1:1");
     reader.finish().unwrap();
-    Channel::new(peer, &config, policies)
+    config
+}
+
+/// A channel to these endpoints. Peers are told apart by name in the whole process.
+pub(crate) fn channel(peer: &'static str, endpoints: &[SocketAddr], policies: &Policies) -> Channel {
+    Channel::new(peer, &config(endpoints), policies)
 }
 
 /// A client of the user service with such a channel.
