@@ -28,6 +28,7 @@ use crate::{Config, ConfigError, Kind, Permit, Reason, Refusal, State};
 pub struct Breaker {
     peer: Arc<str>,
     method: Arc<str>,
+    endpoint: Option<Arc<str>>,
     labels: [KeyValue; 2],
     config: Config,
     policy: Policy,
@@ -91,7 +92,14 @@ impl Breaker {
         let (peer, method) = (peer.into(), method.into());
         let labels = [KeyValue::new("peer", Arc::clone(&peer)), KeyValue::new("method", Arc::clone(&method))];
         let (forced, refused, transitions) = (AtomicU8::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { peer, method, labels, config, policy, forced, refused, transitions })
+        Ok(Self { peer, method, endpoint: None, labels, config, policy, forced, refused, transitions })
+    }
+
+    /// The same for one endpoint of the peer, which its log lines, events and state name. Its metrics do
+    /// not: endpoints come and go, and each would stay in them for good.
+    #[must_use]
+    pub fn at_endpoint(self, endpoint: impl Into<Arc<str>>) -> Self {
+        Self { endpoint: Some(endpoint.into()), ..self }
     }
 
     /// Decides about a call. `random` is uniform in [0, 1).
@@ -160,7 +168,8 @@ impl Breaker {
     pub fn force(&self, forced: Forced) {
         self.forget();
         self.forced.store(forced as u8 + 1, Ordering::Relaxed);
-        tracing::warn!(peer = &*self.peer, method = &*self.method, forced = forced.as_str(), "breaker forced");
+        let (peer, method, endpoint) = (&*self.peer, &*self.method, self.endpoint());
+        tracing::warn!(peer, method, endpoint, forced = forced.as_str(), "breaker forced");
         seawall_provenance::counted("breaker.forced", &self.labels);
     }
 
@@ -168,7 +177,7 @@ impl Breaker {
     pub fn reset(&self) {
         self.forget();
         self.forced.store(0, Ordering::Relaxed);
-        tracing::warn!(peer = &*self.peer, method = &*self.method, "breaker reset");
+        tracing::warn!(peer = &*self.peer, method = &*self.method, endpoint = self.endpoint(), "breaker reset");
         seawall_provenance::counted("breaker.reset", &self.labels);
     }
 
@@ -199,11 +208,16 @@ impl Breaker {
         &self.labels
     }
 
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
     /// What it knows.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let common = Snapshot {
             peer: self.peer.to_string(),
             method: self.method.to_string(),
+            endpoint: self.endpoint().map(str::to_owned),
             state: State::Off,
             forced: self.forced(),
             calls: 0,
@@ -231,7 +245,7 @@ impl Breaker {
     fn tell(&self, edge: Option<Edge>) {
         if let Some(edge) = edge {
             self.transitions.fetch_add(1, Ordering::Relaxed);
-            edge.tell(&self.peer, &self.method, &self.labels);
+            edge.tell(&self.peer, &self.method, self.endpoint(), &self.labels);
         }
     }
 }

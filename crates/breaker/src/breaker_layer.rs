@@ -9,6 +9,7 @@ use futures_util::future::Either;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
+use opentelemetry::KeyValue;
 use seawall_classify::{Classifier, Direction, End, ObservedBody, ObservedFuture, Observer, Outcome};
 use seawall_error::{Code, Error, SEAWALL};
 use tokio::time::Instant;
@@ -130,7 +131,10 @@ where
                 ObservedFuture::new(Either::Left(self.inner.call(request)), Ticket(Some(admitted)))
             }
             Err(refusal) => {
-                seawall_provenance::decided("breaker.rejected", breaker.labels(), || refusal.numbers());
+                seawall_provenance::decided("breaker.rejected", breaker.labels(), || {
+                    let endpoint = breaker.endpoint().map(|endpoint| KeyValue::new("endpoint", endpoint.to_owned()));
+                    refusal.numbers().into_iter().chain(endpoint).collect()
+                });
                 match self.layer.fallback.answer(&request.into_parts().0, &refusal) {
                     Some(response) => ObservedFuture::new(Either::Right(ready(Ok(response))), Ticket(None)),
                     None => ObservedFuture::refused(refused(&refusal)),

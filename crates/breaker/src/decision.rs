@@ -147,14 +147,22 @@ pub(crate) struct Cause {
 
 impl Edge {
     /// Tells it once: a line in the log, which is an event of the span if there is one, and a count.
-    pub(crate) fn tell(&self, peer: &str, method: &str, labels: &[KeyValue]) {
+    pub(crate) fn tell(&self, peer: &str, method: &str, endpoint: Option<&str>, labels: &[KeyValue]) {
         let decision = match *self {
             Self::Throttling { drop_probability, calls, accepts } => {
-                tracing::warn!(peer, method, drop_probability, calls, accepts, "breaker begins to drop calls");
+                tracing::warn!(
+                    peer,
+                    method,
+                    endpoint,
+                    drop_probability,
+                    calls,
+                    accepts,
+                    "breaker begins to drop calls"
+                );
                 "breaker.throttling"
             }
             Self::Passing { calls, accepts } => {
-                tracing::info!(peer, method, calls, accepts, "breaker drops no more calls");
+                tracing::info!(peer, method, endpoint, calls, accepts, "breaker drops no more calls");
                 "breaker.passing"
             }
             Self::Opened { cause, openings, open_for } => {
@@ -163,6 +171,7 @@ impl Edge {
                 tracing::warn!(
                     peer,
                     method,
+                    endpoint,
                     calls,
                     failures,
                     slow_calls,
@@ -174,11 +183,11 @@ impl Edge {
                 "breaker.opened"
             }
             Self::HalfOpened { openings } => {
-                tracing::info!(peer, method, openings, "breaker half-open");
+                tracing::info!(peer, method, endpoint, openings, "breaker half-open");
                 "breaker.half_opened"
             }
             Self::Closed { cause: Cause { calls, failures, slow_calls, .. } } => {
-                tracing::info!(peer, method, calls, failures, slow_calls, "breaker closed");
+                tracing::info!(peer, method, endpoint, calls, failures, slow_calls, "breaker closed");
                 "breaker.closed"
             }
         };

@@ -16,6 +16,9 @@ pub struct Snapshot {
     pub peer: String,
     /// Which calls.
     pub method: String,
+    /// Which of its endpoints, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// What it is doing, unless it is forced.
     pub state: State,
     /// What an operator has it do.

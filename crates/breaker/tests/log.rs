@@ -29,7 +29,7 @@ fn logged(kind: Kind) -> Vec<String> {
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
     tracing::subscriber::with_default(subscriber, || {
         let (mut random, mut now, mut reached) = (fastrand::Rng::with_seed(7), Instant::now(), 0);
-        let breaker = Breaker::try_new("user", "GetUser", Config { kind }, now).unwrap();
+        let breaker = Breaker::try_new("user", "GetUser", Config { kind }, now).unwrap().at_endpoint("10.0.0.7:50051");
         for _ in 0..400 {
             if let Ok(permit) = breaker.admit(now, random.f64()) {
                 reached += 1;
@@ -59,7 +59,7 @@ fn each_transition_is_one_line_with_the_numbers_that_caused_it() {
     let without_name = |line: &String| {
         let (_time, rest) = line.split_once("  ").or_else(|| line.split_once(' ')).unwrap();
         rest.replace(" seawall_breaker::decision:", "")
-            .replace(" peer=\"user\" method=\"GetUser\"", "")
+            .replace(" peer=\"user\" method=\"GetUser\" endpoint=\"10.0.0.7:50051\"", "")
             .trim()
             .to_owned()
     };

@@ -132,7 +132,7 @@ fn endpoint(
 > + Send
 + Sync
 + use<> {
-    let breakers = breakers::of_endpoint(format!("{peer}/{address}"), policies);
+    let breakers = breakers::of_endpoint(peer, &address.to_string(), policies);
     let wire = Wire::new(config, address);
     let connection = wire.0.clone();
     let stack = ServiceBuilder::new()
