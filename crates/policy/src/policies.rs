@@ -112,9 +112,10 @@ impl Policies {
         let mut table = make(&self.0.contract, self.0.file.as_deref(), text)?;
         let before = self.0.table.load_full();
         let changed = table.changed_since(&before, &self.0.contract);
+        // Also where nothing has changed but the lines, which are shown.
+        table.keep_unchanged(&before);
+        self.0.table.store(Arc::new(table));
         if !changed.is_empty() {
-            table.keep_unchanged(&before);
-            self.0.table.store(Arc::new(table));
             self.0.generation.send_modify(|generation| *generation += 1);
         }
         Ok(changed)

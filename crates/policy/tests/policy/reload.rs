@@ -96,6 +96,19 @@ fn a_reload_tells_what_has_changed_and_leaves_the_rest_as_it_was() {
 }
 
 #[test]
+fn a_setting_that_has_only_moved_is_shown_where_it_stands_now() {
+    let shop = Shop::new(&budget(300));
+    let user = shop.policies.by_path(GET_USER);
+    let line = || shop.policies.snapshot().methods["seawall.user.v1.UserService/GetUser"]["budget"].from.clone();
+    let before = line();
+    shop.write(&format!("# Two lines\n# of comment.\n{}", budget(300)));
+    assert!(shop.policies.reload().unwrap().is_empty());
+    assert_ne!(line(), before);
+    assert_eq!(shop.policies.snapshot().changes, 0);
+    assert!(Arc::ptr_eq(&user, &shop.policies.by_path(GET_USER)), "nothing has changed for it");
+}
+
+#[test]
 fn the_settings_in_force_are_shown_with_where_they_come_from() {
     let shop = Shop::new("");
     shop.write(&budget(200));
