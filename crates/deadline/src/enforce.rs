@@ -1,5 +1,6 @@
 //! The inbound layer: reads `grpc-timeout`, ends the call when it passes.
 
+use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -77,9 +78,24 @@ where
             return ResponseFuture::refused(Error::deadline_exceeded());
         }
         let deadline = timeout.map(Deadline::after);
+        NOTED.set(deadline);
         let call = published(deadline, || self.inner.call(request));
         ResponseFuture::running(call, deadline, true)
     }
+}
+
+thread_local! {
+    static NOTED: Cell<Option<Deadline>> = const { Cell::new(None) };
+}
+
+/// Runs `call`, and tells which deadline an [`EnforceLayer`] has given to the call that it began.
+///
+/// For a serve loop, which is outside of all layers and has to bound what they cannot: an answer that
+/// the caller does not read.
+pub fn noted<T>(call: impl FnOnce() -> T) -> (T, Option<Deadline>) {
+    NOTED.set(None);
+    let called = call();
+    (called, NOTED.take())
 }
 
 fn malformed() -> Error {

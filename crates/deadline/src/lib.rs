@@ -41,7 +41,7 @@ use tokio::time::Instant;
 
 pub use bound::{Bound, BoundLayer};
 pub use bounded::{BoundedBody, ResponseFuture};
-pub use enforce::{Enforce, EnforceLayer};
+pub use enforce::{Enforce, EnforceLayer, noted};
 pub use forward::{Forward, ForwardLayer};
 pub use header::{GRPC_TIMEOUT, MalformedTimeout, format_timeout, parse_timeout};
 

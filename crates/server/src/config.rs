@@ -21,6 +21,25 @@ pub struct Config {
     pub timeout_default: Duration,
     /// The deadline of a streaming call whose caller names none.
     pub stream_timeout_default: Duration,
+    /// How long a peer may take to begin to speak HTTP/2, and to send the headers of a call.
+    pub handshake_timeout: Duration,
+    /// How long a connection without calls is kept.
+    pub connection_idle_timeout: Duration,
+    /// How long a connection is used before its peer is told to make another one; up to a tenth more
+    /// or less, so that not all do so at once.
+    pub connection_age_max: Duration,
+    /// How long calls may then still take.
+    pub connection_age_grace: Duration,
+    /// How often a connection on which nothing comes is probed.
+    pub keepalive_interval: Duration,
+    /// How long the answer to a probe may take.
+    pub keepalive_timeout: Duration,
+    /// What a peer must wait between two probes of its own while it is not answered.
+    pub ping_interval_min: Duration,
+    /// The headers of a call, in bytes.
+    pub header_list_bytes_max: u32,
+    /// A message, in bytes.
+    pub message_bytes_max: usize,
     /// Connections open at a time; further ones wait to be accepted.
     pub connections_max: usize,
     /// Calls in flight at a time on one connection.
@@ -128,6 +147,61 @@ impl Config {
                 "the deadline of a streaming call whose caller names none",
                 "more than 0s",
                 positive,
+            ),
+            handshake_timeout: section.checked(
+                "handshake_timeout",
+                "10s",
+                "how long a peer may take to begin to speak HTTP/2, and to send the headers of a call",
+                "more than 0s",
+                positive,
+            ),
+            connection_idle_timeout: section.checked(
+                "connection_idle_timeout",
+                "5m",
+                "how long a connection without calls is kept",
+                "more than 0s",
+                positive,
+            ),
+            connection_age_max: section.checked(
+                "connection_age_max",
+                "30m",
+                "how long a connection is used before its peer is told to make another one",
+                "more than 0s",
+                positive,
+            ),
+            connection_age_grace: section.get("connection_age_grace", "1h", "how long calls may then still take"),
+            keepalive_interval: section.checked(
+                "keepalive_interval",
+                "60s",
+                "how often a connection on which nothing comes is probed",
+                "more than 0s",
+                positive,
+            ),
+            keepalive_timeout: section.checked(
+                "keepalive_timeout",
+                "20s",
+                "how long the answer to a probe may take",
+                "more than 0s",
+                positive,
+            ),
+            ping_interval_min: section.get(
+                "ping_interval_min",
+                "10s",
+                "what a peer must wait between two probes of its own while it is not answered",
+            ),
+            header_list_bytes_max: section.checked(
+                "header_list_bytes_max",
+                "16384",
+                "the headers of a call, in bytes",
+                "1024 to 1048576",
+                |max| (1_024..=1_048_576).contains(max),
+            ),
+            message_bytes_max: section.checked(
+                "message_bytes_max",
+                "4194304",
+                "a message, in bytes",
+                "1024 to 2147483647",
+                |max| (1_024..=2_147_483_647).contains(max),
             ),
             connections_max: section.checked(
                 "connections_max",

@@ -13,7 +13,7 @@ use seawall_policy::Policies;
 use seawall_shutdown::Shutdown;
 
 use crate::limits::needs_no_store;
-use crate::{Config, Server};
+use crate::{Config, Server, panics};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +77,7 @@ where
     F: AsyncFnOnce(C, Server) -> anyhow::Result<Server>,
 {
     let telemetry = seawall_telemetry::init(identity.name, identity.version, &settings.telemetry)?;
+    panics::log();
     let result = async {
         let shutdown = Shutdown::on_signals(settings.server.drain_timeout)?;
         let mut server = Server::with_policies(settings.server, identity.descriptors, settings.policies.clone());

@@ -8,15 +8,20 @@
 //! [`launch`] is the `main` of a service: command line, settings, telemetry, signals.
 //!
 //! # Structure
-//! `stack.rs` is the table of contents of what happens to a call, outermost first; `serve.rs` accepts
-//! and drains connections, which `listener.rs` takes from TCP; `admin.rs` answers on the metrics port; `limits.rs` has what the stack's
-//! limits are; `config.rs` are the settings; `launch.rs` starts a process.
+//! `stack.rs` is the table of contents of what happens to a call, outermost first; `protocol.rs` and
+//! `panics.rs` are layers of no use elsewhere, `limits.rs` has what the stack's limits are. `serve.rs`
+//! accepts and drains connections, which `listener.rs` takes from TCP; `connection.rs` is the life of one
+//! and how it is judged. `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
+//! starts a process.
 
 mod admin;
 mod config;
+mod connection;
 mod launch;
 mod limits;
 mod listener;
+mod panics;
+mod protocol;
 mod serve;
 mod stack;
 

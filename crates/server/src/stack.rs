@@ -9,6 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use seawall_deadline::{Deadline, EnforceLayer};
 use seawall_limit::{ConcurrencyLayer, CpuLoad, RateLayer, ShedLayer};
+use seawall_message::{Expected, ServerLayer as MessageLayer};
 use seawall_policy::Policies;
 use seawall_propagation::InboundLayer;
 use seawall_telemetry::ServerLayer;
@@ -18,6 +19,8 @@ use tower::{Service, ServiceBuilder};
 
 use crate::config::Config;
 use crate::limits::Limits;
+use crate::panics::PanicLayer;
+use crate::protocol::ProtocolLayer;
 
 /// Composes the stack around the routes.
 pub(crate) fn stack(
@@ -42,11 +45,16 @@ pub(crate) fn stack(
     };
     let (rates, concurrency) = (Arc::clone(&limits.rates), limits.concurrency);
     let (kinds, shed_kinds) = (policies.clone(), policies.clone());
+    let (streams, bytes_max) = (policies.clone(), config.message_bytes_max);
     let cpu = limits.cpu;
     let load = cpu.as_ref().map_or_else(|| CpuLoad::new().0, |cpu| cpu.load.clone());
     ServiceBuilder::new()
-        // Outermost, so that the span, the metrics and the trace id cover what every other layer answers.
+        // Outside of everything: what it refuses is no call.
+        .layer(ProtocolLayer)
+        // Around the whole of a call, so that the span, the metrics and the trace id cover what every other layer answers.
         .layer(ServerLayer::new(move |path: &str| Some(Arc::clone(&named.method(named.id(path)?)?.name))))
+        // Around all that may panic, inside of what counts the code.
+        .layer(PanicLayer)
         // Outside of all that asks how critical a call is, and of all that makes calls of its own.
         .layer(InboundLayer::new(move |path: &str| Some(of_criticality.by_path(path).criticality)))
         // Around everything that works or waits for the call, so that all of it is dropped when the
@@ -71,8 +79,12 @@ pub(crate) fn stack(
             )
             .with_deadline(|| Deadline::current().map(Deadline::instant)),
         )
-        // Innermost, because it is about how tonic reads a body.
+        // Innermost, because they are about how tonic reads a body.
         .map_request(|request: Request<Incoming>| request.map(|body| body.map_err(broken_off)))
+        .layer(MessageLayer::new(move |path: &str| Expected {
+            bytes_max,
+            is_stream: is_sent_as_stream(&streams, path),
+        }))
         .service(routes)
 }
 
@@ -85,6 +97,12 @@ fn is_limited(path: &str) -> bool {
 fn is_streaming(policies: &Policies, path: &str) -> bool {
     let contract = policies.contract();
     contract.id(path).and_then(|id| contract.method(id)).is_some_and(|method| method.is_streaming())
+}
+
+/// Whether requests are streams; those of unknown methods are never read.
+fn is_sent_as_stream(policies: &Policies, path: &str) -> bool {
+    let contract = policies.contract();
+    contract.id(path).and_then(|id| contract.method(id)).is_none_or(|method| method.is_client_streaming)
 }
 
 /// What reading a request fails with when its caller is gone.

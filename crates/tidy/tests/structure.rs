@@ -8,7 +8,7 @@ use seawall_tidy::{Member, files, members, read, toml};
 /// do not know each other; they meet in `server` and `client`.
 const ROWS: [&[&str]; 9] = [
     &["seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-tidy", "seawall-window"],
-    &["seawall-classify", "seawall-propagation", "seawall-provenance"],
+    &["seawall-classify", "seawall-message", "seawall-propagation", "seawall-provenance"],
     &[
         "seawall-balance",
         "seawall-breaker",

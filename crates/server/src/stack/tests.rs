@@ -16,13 +16,16 @@ fn every_layer_stands_where_its_reason_puts_it() {
     let limits = Limits::try_new(&config, &policies, None).unwrap();
     let stack = stack(Routes::default(), &policies, limits, &config);
     let expected = [
+        "protocol::Protocol<",
         "telemetry::server::Server<",
+        "panics::Panic<",
         "propagation::inbound::Inbound<",
         "deadline::enforce::Enforce<",
         "limit::rate_layer::Rate<",
         "limit::shed_layer::Shedding<",
         "limit::concurrency_layer::Concurrency<",
         "map_request::MapRequest<",
+        "message::layers::Server<",
         "Routes",
     ];
     let mut rest = name_of(&stack);

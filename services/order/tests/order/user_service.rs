@@ -48,6 +48,11 @@ async fn only_what_a_caller_can_act_on_is_passed_on() {
             (Code::Internal, Code::Internal, "INTERNAL"),
         ];
         for (code, expected, reason) in cases {
+            // So many that no breaker has a reason to keep the next call from the user service.
+            stack.users.set(Mood::Well);
+            for n in 0..5 {
+                place(&stack.client, request(ANN, &format!("{code:?}-{n}"))).await.unwrap();
+            }
             stack.users.set(Mood::Failing(code));
             assert_eq!(
                 refusal(place(&stack.client, request(ANN, "k1")).await),
