@@ -49,7 +49,7 @@ async fn only_what_a_caller_can_act_on_is_passed_on() {
         ];
         for (code, expected, reason) in cases {
             // So many that no breaker has a reason to keep the next call from the user service.
-            stack.users.set(Mood::Well);
+            stack.users.set(Mood::Everybody);
             for n in 0..5 {
                 place(&stack.client, request(ANN, &format!("{code:?}-{n}"))).await.unwrap();
             }
