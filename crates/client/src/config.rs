@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, Uri};
+use seawall_balance::Subset;
 use seawall_config::{Section, Setting};
 
 use crate::connect::{Connect, Tcp};
@@ -22,6 +23,9 @@ pub struct Config {
     pub hash_header: Option<HeaderName>,
     /// Whether endpoints are asked for their health, and left alone while they are not serving.
     pub health_watch: bool,
+    /// Which part of the endpoints this process uses, so that neither has too many connections where
+    /// both are many; `None` for all.
+    pub subset: Option<Subset>,
     /// The deadline of a call that neither the caller, nor the call being served, nor the method's
     /// contract gives one.
     pub timeout: Duration,
@@ -89,6 +93,21 @@ impl Setting for Header {
     }
 }
 
+/// The settings of the subset.
+fn subset(section: &mut Section<'_>) -> Option<Subset> {
+    let size: usize = section.get(
+        "subset_size",
+        "0",
+        "how many of the endpoints this process uses, where they are hundreds; 0 for all",
+    );
+    let client_id = section.get(
+        "subset_client",
+        "0",
+        "which of the processes that call the service this is, from 0 without gaps: each has its own subset",
+    );
+    (size > 0).then_some(Subset { client_id, size })
+}
+
 impl Config {
     /// Reads the section, which by convention has the name of the peer.
     pub fn read(section: &mut Section<'_>, default_address: &'static str) -> Self {
@@ -123,6 +142,7 @@ impl Config {
                 )
                 .0,
             health_watch: section.get("health_watch", "false", "whether endpoints are asked if they are serving"),
+            subset: subset(section),
             timeout: call,
             deadline_margin: section.get(
                 "deadline_margin",
@@ -153,5 +173,16 @@ mod tests {
         for bad in bad {
             assert_eq!(read(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_subset_is_used_if_it_has_a_size() {
+        let read = |variables: &[(&'static str, &'static str)]| {
+            let mut reader = seawall_config::Reader::new("", "", variables.iter().copied());
+            Config::read(&mut reader.section("user"), "http://127.0.0.1:1").subset
+        };
+        assert_eq!(read(&[("SEAWALL_USER_SUBSET_CLIENT", "3")]), None);
+        let set = [("SEAWALL_USER_SUBSET_SIZE", "20"), ("SEAWALL_USER_SUBSET_CLIENT", "3")];
+        assert_eq!(read(&set), Some(Subset { client_id: 3, size: 20 }));
     }
 }

@@ -43,6 +43,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use seawall_balance::Discover;
 use seawall_policy::Policies;
 use tonic::Status;
 use tonic::body::Body;
@@ -50,6 +51,7 @@ use tower::Service;
 
 pub use config::{Addresses, Config};
 pub use connect::{Connect, Io, Tcp};
+use discovery::Discovery;
 use stack::Stack;
 
 /// A peer. Connects to its endpoints when they are first called, and again when a connection is lost.
@@ -64,7 +66,13 @@ pub struct Channel {
 impl Channel {
     /// A channel to `peer`, the name that spans, metrics and errors use. Needs a tokio runtime.
     pub fn new(peer: &'static str, config: &Config, policies: &Policies) -> Self {
-        Self { stack: stack::stack(peer, config, policies) }
+        Self::discovered(peer, config, policies, Discovery::new(config))
+    }
+
+    /// The same with endpoints from another source, such as a registry, instead of the addresses in the
+    /// settings; the first of those is still the name by which they are called.
+    pub fn discovered(peer: &'static str, config: &Config, policies: &Policies, discover: impl Discover) -> Self {
+        Self { stack: stack::stack(peer, config, policies, discover) }
     }
 }
 

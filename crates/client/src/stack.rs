@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use seawall_balance::{Address, Builder, Pick};
+use seawall_balance::{Address, Builder, Discover, Pick};
 use seawall_breaker::{Breaker, BreakerLayer};
 use seawall_classify::{Classifier, Direction};
 use seawall_deadline::{BoundLayer, Deadline, ForwardLayer};
@@ -20,7 +20,6 @@ use tower::util::BoxCloneSyncService;
 
 use crate::Config;
 use crate::breakers::{self, Breakers};
-use crate::discovery::Discovery;
 use crate::endpoint::{Guarded, Wire};
 use crate::resend::ResendLayer;
 use crate::retries::Retries;
@@ -31,26 +30,27 @@ pub(crate) type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Statu
 /// How much more than its share an endpoint may have before a keyed call goes to the next one.
 const HASH_LOAD_FACTOR: f64 = 1.25;
 
-/// The stack of a peer.
-pub(crate) fn stack(peer: &'static str, config: &Config, policies: &Policies) -> Stack {
+/// The stack of a peer whose endpoints `discover` finds.
+pub(crate) fn stack(peer: &'static str, config: &Config, policies: &Policies, discover: impl Discover) -> Stack {
     let calls = ServiceBuilder::new().map_response(|response: Response<_>| response.map(Body::new));
-    BoxCloneSyncService::new(calls.service(composed(peer, config, policies)))
+    BoxCloneSyncService::new(calls.service(composed(peer, config, policies, discover)))
 }
 
 /// Composes it.
-fn composed(
+fn composed<D: Discover>(
     peer: &'static str,
     config: &Config,
     policies: &Policies,
+    discover: D,
 ) -> impl tower::Service<
     Request<Body>,
-    Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<>>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<D>>,
     Error = Status,
     Future: Send,
 > + Clone
 + Send
 + Sync
-+ use<> {
++ use<D> {
     let first = config.addresses.first();
     let retries = Arc::new(Retries::new(peer, policies));
     let hedges = Arc::clone(&retries);
@@ -74,7 +74,7 @@ fn composed(
         .layer(breaker(breakers::of_peer(peer, policies), policies))
         // Right outside of the balancer, so that a call goes elsewhere when its endpoint takes leave.
         .layer(ResendLayer::new(peer))
-        .service(endpoints(peer, config, policies))
+        .service(endpoints(peer, config, policies, discover))
 }
 
 /// A breaker for each method.
@@ -87,34 +87,37 @@ fn breaker(
 }
 
 /// One endpoint for each attempt, of those that discovery knows.
-fn endpoints(
+fn endpoints<D: Discover>(
     peer: &'static str,
     config: &Config,
     policies: &Policies,
+    discover: D,
 ) -> impl tower::Service<
     Request<Body>,
-    Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<>>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<D>>,
     Error = Status,
     Future: Send,
 > + Clone
 + Send
 + Sync
-+ use<> {
++ use<D> {
     let settings = seawall_balance::Config {
         pick: match &config.hash_header {
             Some(header) => Pick::Hash { header: header.clone(), load_factor: HASH_LOAD_FACTOR },
             None => Pick::LeastLoaded,
         },
+        subset: config.subset,
         ..seawall_balance::Config::default()
     };
-    let mut builder = Builder::try_new(peer, settings).expect("the defaults and the load factor are allowed");
+    let mut builder =
+        Builder::try_new(peer, settings).expect("the defaults, the load factor and any subset with a size are allowed");
     if config.health_watch {
         builder = builder.health_watch("");
     }
     let (made_with, classified_by) = (config.clone(), policies.clone());
     let of_endpoint = policies.clone();
     let make = move |address: &Address| endpoint(peer, &made_with, &of_endpoint, address);
-    builder.build(Discovery::new(config), make, move |path: &str| outbound(&classified_by, path))
+    builder.build(discover, make, move |path: &str| outbound(&classified_by, path))
 }
 
 /// The stack of one endpoint: what is about its own state, and each attempt's.
@@ -158,6 +161,7 @@ fn remaining(_: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use seawall_balance::Static;
     use seawall_config::Reader;
 
     use super::*;
@@ -171,7 +175,7 @@ mod tests {
     async fn every_layer_stands_where_its_reason_puts_it() {
         let mut reader = Reader::new("", "", [("", "")]);
         let config = Config::read(&mut reader.section("peer"), "http://127.0.0.1:1");
-        let composed = composed("peer", &config, &Policies::default());
+        let composed = composed("peer", &config, &Policies::default(), Static::new([]));
         let expected = [
             "telemetry::client::Client<",
             "propagation::outbound::Outbound<",
