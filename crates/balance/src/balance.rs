@@ -14,6 +14,7 @@ use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
 use seawall_classify::{Classifier, ObservedBody, ObservedFuture};
 use seawall_error::{Error, SEAWALL};
+use seawall_propagation::PREVIOUS_ATTEMPTS;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
@@ -181,11 +182,17 @@ impl<S: Endpoint> Shared<S> {
             Pick::LeastLoaded => None,
             Pick::Hash { header, load_factor } => {
                 let key = request.headers().get(header);
-                key.and_then(|key| set.by_key(path, key.as_bytes(), *load_factor))
+                key.and_then(|key| set.by_key(path, key.as_bytes(), *load_factor, previous(request.headers())))
             }
         };
         by_key.or_else(|| set.least_loaded(now, path, self.force_pick_after))
     }
+}
+
+/// How many attempts of the call went before this one.
+fn previous(headers: &HeaderMap) -> usize {
+    let previous = headers.get(PREVIOUS_ATTEMPTS).and_then(|value| value.to_str().ok()?.parse().ok());
+    previous.unwrap_or(0)
 }
 
 pin_project! {

@@ -30,7 +30,8 @@ pub enum Pick {
     /// The less loaded of two drawn at random.
     LeastLoaded,
     /// By the value of a header of the request, such as a user's id: calls with the same value go to
-    /// the same endpoint. Those without the header go by load.
+    /// the same endpoint, and each further attempt of one to the next. Those without the header go by
+    /// load.
     Hash {
         /// The header.
         header: HeaderName,

@@ -14,6 +14,9 @@ use crate::ring::{Ring, WEIGHT_MAX, capacity};
 use crate::sync::{AtomicBool, Ordering};
 use crate::{Endpoint, p2c};
 
+/// The most attempts of a call that are told apart, but for the first (gRFC A6: five in all).
+const ATTEMPTS_MAX: usize = 4;
+
 /// What is known of an endpoint. It outlives the endpoint's place in the set by the calls that it has.
 #[derive(Debug)]
 pub(crate) struct Vitals {
@@ -90,17 +93,26 @@ impl<S: Endpoint> Set<S> {
         self.members.get(picked?)
     }
 
-    /// `None` if no endpoint is available, or the set has no ring.
-    pub(crate) fn by_key(&self, path: &str, key: &[u8], load_factor: f64) -> Option<&Member<S>> {
+    /// `None` if no endpoint is available, or the set has no ring. The first endpoints of the key are left
+    /// out for as many attempts as went before: what they went to has failed, or takes long.
+    pub(crate) fn by_key(&self, path: &str, key: &[u8], load_factor: f64, previous: usize) -> Option<&Member<S>> {
         let ring = self.ring.as_ref()?;
         let available = self.members.iter().filter(|member| member.is_available(path));
         let (count, in_flight) =
             available.fold((0, 0), |(n, sum), member| (n + 1, sum + member.vitals.load.in_flight()));
         let capacity = capacity(in_flight, count, load_factor);
         let is_available = |index: usize| self.members[index].is_available(path);
+        let mut left_out = [usize::MAX; ATTEMPTS_MAX];
+        for nth in 0..previous.min(ATTEMPTS_MAX) {
+            let Some(first) = ring.pick(key, |index| !left_out.contains(&index) && is_available(index)) else { break };
+            left_out[nth] = first;
+        }
+        let is_open = |index: usize| !left_out.contains(&index) && is_available(index);
         let picked = ring
-            .pick(key, |index| self.members[index].vitals.load.in_flight() < capacity && is_available(index))
+            .pick(key, |index| self.members[index].vitals.load.in_flight() < capacity && is_open(index))
             // Only if others took what was left in the meantime.
+            .or_else(|| ring.pick(key, is_open))
+            // There are no more endpoints than attempts.
             .or_else(|| ring.pick(key, is_available))?;
         self.members.get(picked)
     }

@@ -159,6 +159,33 @@ async fn calls_with_one_key_go_to_one_endpoint_until_it_is_away() {
     assert!(fleet.calls().iter().zip(before).all(|(now, before)| now - before > 10), "{:?}", fleet.calls());
 }
 
+/// Otherwise every attempt of a call fails by the endpoint that its key names.
+#[tokio::test(start_paused = true)]
+async fn each_attempt_of_a_keyed_call_goes_to_another_endpoint() {
+    let fleet = Fleet::default();
+    let header = HeaderName::from_static("user-id");
+    let pick = Pick::Hash { header: header.clone(), load_factor: 100.0 };
+    let hosts = ["e1:80", "e2:80", "e3:80"];
+    let client = fleet.balance(Config { pick, ..Config::default() }, Static::new(addresses(&hosts)));
+    settled().await;
+    let attempt = |user: u32, previous: u32| {
+        let mut request = request();
+        request.headers_mut().insert(&header, user.into());
+        request.headers_mut().insert("grpc-previous-rpc-attempts", previous.into());
+        call(client.clone(), request)
+    };
+    for user in 0..20 {
+        let before = fleet.calls();
+        for previous in 0..3 {
+            assert_eq!(attempt(user, previous).await, Code::Ok);
+        }
+        let calls: Vec<u64> = fleet.calls().iter().zip(before).map(|(now, before)| now - before).collect();
+        assert_eq!(calls, [1, 1, 1], "user {user}");
+        // There are no more of them.
+        assert_eq!(attempt(user, 3).await, Code::Ok);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn calls_follow_the_weight() {
     let fleet = Fleet::default();
