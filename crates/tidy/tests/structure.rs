@@ -10,6 +10,7 @@ const ROWS: [&[&str]; 9] = [
     &["seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-tidy", "seawall-window"],
     &["seawall-classify", "seawall-message", "seawall-propagation", "seawall-provenance"],
     &[
+        "seawall-auth",
         "seawall-balance",
         "seawall-breaker",
         "seawall-deadline",
