@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use tonic::Status;
@@ -72,9 +72,12 @@ impl RequestBody for Full<Bytes> {
     }
 }
 
+/// Not a text, which would be parsed in each call of those who are told what a failure is.
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 /// The code in the headers of a failure; a success has it in its trailers.
 pub(crate) fn is_failure<B>(response: &Response<B>) -> bool {
-    response.headers().get("grpc-status").is_some_and(|code| code != "0")
+    response.headers().get(&STATUS).is_some_and(|code| code != "0")
 }
 
 thread_local! {

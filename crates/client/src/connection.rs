@@ -2,11 +2,12 @@
 //!
 //! A task of its own makes it and drives it. Its states, and what a call does in each:
 //!
-//! - `Idle`: nobody has called yet. A call has it connect, and waits.
+//! - `Idle`: nobody has called yet, or nobody has called by the last connection, which the peer may
+//!   have ended for that reason. A call has it connect, and waits.
 //! - `Connecting`: a call waits.
 //! - `Ready`: a call is sent.
-//! - `Lost`: the connection has ended, and the task makes another, whether there are calls or not. A
-//!   call waits, but had better go to another endpoint: this one may be gone for good.
+//! - `Lost`: a connection that had calls has ended, and the task makes another, whether there are calls
+//!   or not. A call waits, but had better go to another endpoint: this one may be gone for good.
 //! - `Failed`: the last attempt to connect has failed. A call fails at once; the task tries again
 //!   after a back-off that grows, whether there are calls or not, so that no call has to find out.
 //!
@@ -15,6 +16,7 @@
 //! cancelled where it was late.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -44,6 +46,8 @@ const BACKOFF_JITTER: f64 = 0.2;
 pub(crate) struct Connection {
     states: watch::Receiver<State>,
     wanted: Arc<Notify>,
+    /// Whether there were calls by this connection.
+    is_called: Arc<AtomicBool>,
     /// What the peer is told it was called.
     authority: Authority,
 }
@@ -63,7 +67,9 @@ impl Connection {
     pub(crate) fn new(config: &Config, endpoint: Authority) -> Self {
         let (states, receiver) = watch::channel(State::Idle);
         let wanted = Arc::new(Notify::new());
-        let dialler = Dialler { config: config.clone(), endpoint, wanted: wanted.clone() };
+        let is_called = Arc::new(AtomicBool::new(false));
+        let dialler =
+            Dialler { config: config.clone(), endpoint, wanted: wanted.clone(), is_called: is_called.clone() };
         tokio::spawn(async move {
             let ended = states.clone();
             tokio::select! {
@@ -72,7 +78,7 @@ impl Connection {
                 () = ended.closed() => {}
             }
         });
-        Self { states: receiver, wanted, authority: config.addresses.first().clone() }
+        Self { states: receiver, wanted, is_called, authority: config.addresses.first().clone() }
     }
 
     /// Whether a call would not fail for want of a connection, as far as is known.
@@ -96,6 +102,7 @@ impl Connection {
             Ok(sender) => sender,
             Err(cause) => return Err(unsent("the peer cannot be reached", cause, request)),
         };
+        self.is_called.store(true, Ordering::Relaxed);
         match sender.try_send_request(request).await {
             Ok(response) => Ok(answered(response)),
             Err(mut error) => match error.take_message() {
@@ -127,6 +134,7 @@ struct Dialler {
     config: Config,
     endpoint: Authority,
     wanted: Arc<Notify>,
+    is_called: Arc<AtomicBool>,
 }
 
 impl Dialler {
@@ -147,7 +155,13 @@ impl Dialler {
                     let lasted = begun.elapsed() > backoff;
                     if lasted {
                         backoff = BACKOFF_INITIAL;
-                        states.send_replace(State::Lost);
+                        if self.is_called.swap(false, Ordering::Relaxed) || true {
+                            states.send_replace(State::Lost);
+                            continue;
+                        }
+                        states.send_replace(State::Idle);
+                        self.wanted.notified().await;
+                        states.send_replace(State::Connecting);
                         continue;
                     }
                     std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the peer closes what it accepts")

@@ -48,7 +48,8 @@ impl<B: Body<Data = Bytes, Error = Status>> Body for MessageBody<B> {
         let judged = match &frame {
             Some(Ok(frame)) => match frame.data_ref() {
                 Some(bytes) => prefixes.read(bytes),
-                None => ends_well(frame).then(|| prefixes.end()).unwrap_or(Ok(())),
+                None if ends_well(frame) => prefixes.end(),
+                None => Ok(()),
             },
             Some(Err(_)) => Ok(()),
             None => prefixes.end(),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::clock::leap;
 use crate::gate::Gate;
 use crate::page::state;
-use crate::shop::{Shop, config, create, get, policies, serve, until, users};
+use crate::shop::{Shop, config, create, get, policies, serve, serve_set, until, users};
 
 /// What the shortest wait between two attempts to connect is: the first back-off, less its jitter.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(80);
@@ -155,4 +155,20 @@ async fn no_call_waits_for_a_connection_that_is_lost_while_another_endpoint_has_
     while create(users.clone()).await.unwrap() != "near" {
         assert!(begun.elapsed() < Duration::from_secs(60), "it is never called");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_calls_by_is_not_made_again_until_somebody_does() {
+    let idle_timeout = Duration::from_millis(250);
+    let set = |config: &mut seawall_server::Config| config.connection_idle_timeout = idle_timeout;
+    let server = serve_set(named("only"), &policies(""), set).await;
+    let gate = Gate::to(server.address).await;
+    let users = users("endpoint-idle", &[gate.address], &policies(""));
+    assert_eq!(create(users.clone()).await.unwrap(), "only");
+    // One that had calls is made again when the server ends it; that one has none.
+    until("it is made again, and ended again", || gate.ended() == 2).await;
+    tokio::time::sleep(idle_timeout).await;
+    assert_eq!(gate.accepted(), 2);
+    assert_eq!(create(users.clone()).await.unwrap(), "only");
+    assert_eq!(gate.accepted(), 3);
 }

@@ -13,6 +13,7 @@ pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     is_open: watch::Sender<bool>,
     accepted: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -29,15 +30,20 @@ impl Gate {
         let address = listener.local_addr().unwrap();
         let (is_open, states) = watch::channel(true);
         let accepted = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&accepted);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (count, count_ended) = (Arc::clone(&accepted), Arc::clone(&ended));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(pass(stream, server, states.clone()));
+                let (passing, ended) = (pass(stream, server, states.clone()), Arc::clone(&count_ended));
+                tokio::spawn(async move {
+                    passing.await;
+                    ended.fetch_add(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { address, is_open, accepted, task }
+        Self { address, is_open, accepted, ended, task }
     }
 
     /// Ends all connections, and those to come as soon as they are accepted.
@@ -52,6 +58,11 @@ impl Gate {
     /// How many connections it has accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How many of them have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.ended.load(Ordering::Relaxed)
     }
 }
 

@@ -191,6 +191,15 @@ pub(crate) async fn serve(shop: Shop) -> Running {
 }
 
 pub(crate) async fn serve_with(shop: Shop, policies: &Policies, concurrency: Option<ConcurrencyConfig>) -> Running {
+    serve_set(shop, policies, |config| config.concurrency = concurrency).await
+}
+
+/// Serves the shop with settings that `set` has changed.
+pub(crate) async fn serve_set(
+    shop: Shop,
+    policies: &Policies,
+    set: impl FnOnce(&mut seawall_server::Config),
+) -> Running {
     let variables = [
         ("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"),
         ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0"),
@@ -200,7 +209,8 @@ pub(crate) async fn serve_with(shop: Shop, policies: &Policies, concurrency: Opt
     let mut reader = Reader::new("", "", variables);
     let mut config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
     reader.finish().unwrap();
-    config.concurrency = concurrency;
+    config.concurrency = None;
+    set(&mut config);
     let server = Server::with_policies(config, FILE_DESCRIPTOR_SET, policies.clone())
         .add_service(UserServiceServer::new(shop.clone()))
         .add_service(OrderServiceServer::new(shop));
