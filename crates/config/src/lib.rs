@@ -141,6 +141,12 @@ impl Reader {
         &self.documented
     }
 
+    fn record(&mut self, mistake: Mistake) {
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
+    }
+
     fn flatten(&mut self, path: &str, table: toml::Table) {
         for (key, value) in table {
             let path = if path.is_empty() { key } else { format!("{path}.{key}") };
@@ -201,13 +207,29 @@ impl Section<'_> {
                 parsed => {
                     let must = if parsed.is_some() { allowed } else { T::KIND };
                     let shown = if T::SECRET { "(hidden)".to_owned() } else { format!("{text:?}") };
-                    self.reader.mistakes.push(Mistake::value(&key, &shown, &origin, must));
+                    self.reader.record(Mistake::value(&key, &shown, &origin, must));
                     fallback()
                 }
             },
         };
-        self.reader.documented.push(Documented { key, variable, default: default.to_owned(), help });
+        // A section that several share is read by each of them, and told once.
+        if !self.reader.documented.iter().any(|known| known.key == key) {
+            self.reader.documented.push(Documented { key, variable, default: default.to_owned(), help });
+        }
         value
+    }
+
+    /// Another section of the same settings. One that several share, such as `tls`, is listed once, and
+    /// so are its mistakes, however many of them read it.
+    pub fn beside(&mut self, name: &str) -> Section<'_> {
+        self.reader.section(name)
+    }
+
+    /// Records that `key` cannot be as it is beside other settings; `must` follows "must be".
+    pub fn refuse(&mut self, key: &str, must: &str) {
+        let key = format!("{}.{key}", self.path);
+        let variable = format!("{PREFIX}{}", key.replace('.', "_").to_uppercase());
+        self.reader.record(Mistake::combination(&key, &variable, must));
     }
 }
 

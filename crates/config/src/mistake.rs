@@ -22,6 +22,10 @@ impl Mistake {
         Self(format!("{key} = {shown} (from {origin}): must be {must_be}"))
     }
 
+    pub(crate) fn combination(key: &str, variable: &str, must_be: &str) -> Self {
+        Self(format!("{key} ({variable}): must be {must_be}"))
+    }
+
     pub(crate) fn unknown<'a>(name: &str, origin: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let nearest = known.map(|candidate| (distance(name, candidate), candidate)).min();
         let hint = match nearest {

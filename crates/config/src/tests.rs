@@ -43,6 +43,30 @@ fn all_mistakes_are_reported_in_one_pass() {
 }
 
 #[test]
+fn a_section_that_several_share_is_told_once() {
+    let mut reader = Reader::new("", "", [("SEAWALL_TLS_EVERY", "soon"), ("SEAWALL_USER_RATIO", "1")]);
+    for peer in ["user", "order"] {
+        let mut section = reader.section(peer);
+        section.get::<f64>("ratio", "2", "");
+        let mut tls = section.beside("tls");
+        tls.get::<Duration>("every", "1min", "");
+        tls.refuse("key", "set where tls.cert is");
+    }
+    let keys: Vec<_> = reader.documented().iter().map(|setting| setting.key.clone()).collect();
+    assert_eq!(keys, ["user.ratio", "tls.every", "order.ratio"]);
+    let mistakes = reader.finish().unwrap_err().to_string();
+    let lines: Vec<&str> = mistakes.lines().map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "2 mistakes in the settings:",
+            "- tls.every = \"soon\" (from SEAWALL_TLS_EVERY): must be a duration such as 250ms, 10s or 5min",
+            "- tls.key (SEAWALL_TLS_KEY): must be set where tls.cert is",
+        ]
+    );
+}
+
+#[test]
 fn a_file_that_is_not_toml_or_not_there_is_a_mistake_with_its_name() {
     let broken = Reader::new("[pool\n", "user.toml", NONE).finish().unwrap_err().to_string();
     assert!(broken.contains("user.toml: TOML parse error at line 1"), "{broken}");
