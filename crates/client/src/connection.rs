@@ -155,7 +155,7 @@ impl Dialler {
                     let lasted = begun.elapsed() > backoff;
                     if lasted {
                         backoff = BACKOFF_INITIAL;
-                        if self.is_called.swap(false, Ordering::Relaxed) || true {
+                        if self.is_called.swap(false, Ordering::Relaxed) {
                             states.send_replace(State::Lost);
                             continue;
                         }
