@@ -111,5 +111,5 @@ async fn over(grace: Option<Duration>, shutdown: &Shutdown) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

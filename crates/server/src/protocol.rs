@@ -118,7 +118,7 @@ fn is_base64(value: &[u8]) -> bool {
     let digits = &value[..value.len() - padding];
     let is_whole = match padding {
         0 => digits.len() % 4 != 1,
-        _ => padding <= 2 && value.len() % 4 == 0,
+        _ => padding <= 2 && value.len().is_multiple_of(4),
     };
     is_whole && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
