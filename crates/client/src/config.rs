@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, Uri};
+use seawall_auth::tls::{self, SpiffeId};
 use seawall_balance::Subset;
 use seawall_config::{Section, Setting};
 
 use crate::connect::{Connect, Tcp};
+use crate::secure::Tls;
 
 /// How a peer is reached.
 #[derive(Debug, Clone)]
@@ -37,46 +39,67 @@ pub struct Config {
     pub keepalive_interval: Duration,
     /// How long the answer to a probe may take.
     pub keepalive_timeout: Duration,
+    /// How connections are secured; `None` where the addresses begin with `http://`.
+    pub tls: Option<Tls>,
     /// The network. TCP unless it is replaced in code.
     pub connector: Arc<dyn Connect>,
 }
 
-/// The addresses of a peer: at least one, each with its port.
+/// The addresses of a peer: at least one, each with its port, and all with TLS or all without.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses(Vec<Authority>);
+pub struct Addresses {
+    all: Vec<Authority>,
+    is_tls: bool,
+}
 
 impl Addresses {
     /// All of them.
     pub fn as_slice(&self) -> &[Authority] {
-        &self.0
+        &self.all
+    }
+
+    /// Whether they begin with `https://`.
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// The first, by which the peer is called.
     pub fn first(&self) -> &Authority {
-        &self.0[0]
+        &self.all[0]
     }
 }
 
 impl Setting for Addresses {
-    const KIND: &'static str = "a URL such as http://127.0.0.1:50051, or several with commas between them";
+    const KIND: &'static str =
+        "a URL such as http://127.0.0.1:50051 or https://user:443, or several alike with commas between them";
     fn parse(text: &str) -> Option<Self> {
-        let addresses: Option<Vec<Authority>> = text.split(',').map(|part| address(part.trim())).collect();
-        addresses.filter(|addresses| !addresses.is_empty()).map(Self)
+        let addresses: Option<Vec<_>> = text.split(',').map(|part| address(part.trim())).collect();
+        let (schemes, all): (Vec<Scheme>, Vec<Authority>) = addresses?.into_iter().unzip();
+        let is_tls = *schemes.first()? == Scheme::HTTPS;
+        // Calls would be secret or not by the load alone.
+        schemes.windows(2).all(|pair| pair[0] == pair[1]).then_some(Self { all, is_tls })
     }
 }
 
-fn address(text: &str) -> Option<Authority> {
+fn address(text: &str) -> Option<(Scheme, Authority)> {
     let uri = text.parse::<Uri>().ok()?.into_parts();
-    let has_path = uri.path_and_query.is_some_and(|path| path != "/");
-    let is_plain = uri.scheme == Some(Scheme::HTTP) && !has_path;
-    let authority = uri.authority.filter(|_| is_plain)?;
-    match authority.port_u16() {
-        // Nobody listens there.
-        Some(0) => None,
-        Some(_) => Some(authority),
-        // That of HTTP, where none is named.
-        None => format!("{authority}:80").parse().ok(),
+    if uri.path_and_query.is_some_and(|path| path != "/") {
+        return None;
     }
+    let (scheme, authority) = (uri.scheme?, uri.authority?);
+    let port = match scheme.as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let authority = match authority.port_u16() {
+        // Nobody listens there.
+        Some(0) => return None,
+        Some(_) => authority,
+        // That of the scheme, where none is named.
+        None => format!("{authority}:{port}").parse().ok()?,
+    };
+    Some((scheme, authority))
 }
 
 /// A header as a setting; empty is none.
@@ -108,6 +131,27 @@ fn subset(section: &mut Section<'_>) -> Option<Subset> {
     (size > 0).then_some(Subset { client_id, size })
 }
 
+/// The settings of TLS, where the addresses ask for it.
+fn secured(section: &mut Section<'_>, addresses: &Addresses) -> Option<Tls> {
+    let identity: Option<SpiffeId> = section.get(
+        "identity",
+        "",
+        "who the service must be, such as spiffe://shop/user; empty: its certificate must have the name in its address",
+    );
+    let files = tls::Config::read(&mut section.beside("tls"));
+    if !addresses.is_tls() {
+        if identity.is_some() {
+            section.refuse("address", "an https:// URL where an identity is set, since only TLS proves one");
+        }
+        return None;
+    }
+    let files = files.filter(|files| files.ca.is_some());
+    if files.is_none() {
+        section.beside("tls").refuse("ca", "set where the address of a peer begins with https://");
+    }
+    Some(Tls { files: files?, identity })
+}
+
 impl Config {
     /// Reads the section, which by convention has the name of the peer.
     pub fn read(section: &mut Section<'_>, default_address: &'static str) -> Self {
@@ -121,12 +165,14 @@ impl Config {
             timeout("keepalive_interval", "30s", "how often a connection with calls on it is probed"),
             timeout("keepalive_timeout", "10s", "how long the answer to a probe may take"),
         );
+        let addresses = section.get(
+            "address",
+            default_address,
+            "where the service is: a URL whose host may have several addresses, or several URLs with commas",
+        );
+        let tls = secured(section, &addresses);
         Self {
-            addresses: section.get(
-                "address",
-                default_address,
-                "where the service is: a URL whose host may have several addresses, or several URLs with commas",
-            ),
+            addresses,
             resolve_interval: section.checked(
                 "resolve_interval",
                 "30s",
@@ -152,6 +198,7 @@ impl Config {
             connect_timeout: connect,
             keepalive_interval: interval,
             keepalive_timeout: answer,
+            tls,
             connector: Arc::new(Tcp),
         }
     }
@@ -163,16 +210,36 @@ mod tests {
 
     #[test]
     fn an_address_is_a_url_with_a_port_or_several() {
-        let read = |text: &str| Addresses::parse(text).map(|addresses| addresses.0.len());
+        let read = |text: &str| Addresses::parse(text).map(|addresses| addresses.as_slice().len());
         assert_eq!(read("http://127.0.0.1:50051"), Some(1));
         assert_eq!(read("http://user.shop.svc:50051/"), Some(1));
-        assert_eq!(address("http://user").unwrap(), "user:80");
+        assert_eq!(address("http://user").unwrap().1, "user:80");
+        assert_eq!(address("https://user").unwrap().1, "user:443");
+        assert!(Addresses::parse("https://a:1,https://b:2").unwrap().is_tls());
         assert_eq!(read("http://10.0.0.1:1, http://[::1]:2"), Some(2));
         let bad =
-            ["", ",", "user:50051", "https://user:1", "http://user:0", "http://user:1/path", "http://a:1,,http://b:2"];
-        for bad in bad {
+            ["", ",", "user:50051", "ftp://user:1", "http://user:0", "http://user:1/path", "http://a:1,,http://b:2"];
+        for bad in bad.into_iter().chain(["http://a:1,https://b:2", "https://a:1,http://b:2"]) {
             assert_eq!(read(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn tls_needs_an_authority_and_an_identity_needs_tls() {
+        let read = |variables: &[(&'static str, &'static str)]| {
+            let mut reader = seawall_config::Reader::new("", "", variables.iter().copied());
+            let config = Config::read(&mut reader.section("user"), "http://127.0.0.1:1");
+            reader.finish().map(|()| config.tls.map(|tls| tls.identity)).map_err(|mistakes| mistakes.to_string())
+        };
+        let (address, ca) = (("SEAWALL_USER_ADDRESS", "https://user:1"), ("SEAWALL_TLS_CA", "/ca"));
+        let identity = ("SEAWALL_USER_IDENTITY", "spiffe://shop/user");
+        assert_eq!(read(&[ca]), Ok(None), "TLS is asked for by the address");
+        assert_eq!(read(&[ca, address]), Ok(Some(None)));
+        assert_eq!(read(&[ca, address, identity]), Ok(Some("spiffe://shop/user".parse().ok())));
+        assert!(read(&[address]).unwrap_err().contains("tls.ca (SEAWALL_TLS_CA): must be set where the address"));
+        assert!(read(&[identity]).unwrap_err().contains("user.address (SEAWALL_USER_ADDRESS): must be an https://"));
+        let said = read(&[ca, address, ("SEAWALL_USER_IDENTITY", "user")]).unwrap_err();
+        assert!(said.contains("user.identity = \"user\" (from SEAWALL_USER_IDENTITY): must be a SPIFFE ID"), "{said}");
     }
 
     #[test]

@@ -31,6 +31,7 @@ use tonic::body::Body;
 use crate::Config;
 use crate::answer::{ResponseBody, answered, failed};
 use crate::resend::unsent;
+use crate::secure::Secure;
 
 /// How long to wait after the first failure to connect. Short, because most are restarts.
 const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
@@ -48,8 +49,9 @@ pub(crate) struct Connection {
     wanted: Arc<Notify>,
     /// Whether there were calls by this connection.
     is_called: Arc<AtomicBool>,
-    /// What the peer is told it was called.
+    /// What the peer is told it was called, and how.
     authority: Authority,
+    scheme: Scheme,
 }
 
 #[derive(Debug, Clone)]
@@ -62,14 +64,15 @@ enum State {
 }
 
 impl Connection {
-    /// Connects to `endpoint` when it is first called, and calls it by the name in the settings.
-    /// Needs a tokio runtime.
-    pub(crate) fn new(config: &Config, endpoint: Authority) -> Self {
+    /// Connects to `endpoint`, whose name is `host`, when it is first called, and calls it by the name in
+    /// the settings. Needs a tokio runtime.
+    pub(crate) fn new(config: &Config, endpoint: Authority, host: &str) -> Self {
         let (states, receiver) = watch::channel(State::Idle);
         let wanted = Arc::new(Notify::new());
         let is_called = Arc::new(AtomicBool::new(false));
+        let secure = Secure::new(config.tls.clone(), host);
         let dialler =
-            Dialler { config: config.clone(), endpoint, wanted: wanted.clone(), is_called: is_called.clone() };
+            Dialler { config: config.clone(), endpoint, secure, wanted: wanted.clone(), is_called: is_called.clone() };
         tokio::spawn(async move {
             let ended = states.clone();
             tokio::select! {
@@ -78,7 +81,8 @@ impl Connection {
                 () = ended.closed() => {}
             }
         });
-        Self { states: receiver, wanted, is_called, authority: config.addresses.first().clone() }
+        let scheme = if config.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        Self { states: receiver, wanted, is_called, authority: config.addresses.first().clone(), scheme }
     }
 
     /// Whether a call would not fail for want of a connection, as far as is known.
@@ -94,7 +98,7 @@ impl Connection {
     /// ending, comes back with the error.
     pub(crate) async fn send(mut self, mut request: Request<Body>) -> Result<Response<ResponseBody>, Status> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(Scheme::HTTP);
+        parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
@@ -133,6 +137,7 @@ impl Connection {
 struct Dialler {
     config: Config,
     endpoint: Authority,
+    secure: Secure,
     wanted: Arc<Notify>,
     is_called: Arc<AtomicBool>,
 }
@@ -177,7 +182,8 @@ impl Dialler {
 
     async fn connect(&self) -> std::io::Result<(SendRequest<Body>, impl Future<Output = hyper::Result<()>>)> {
         let Config { connector, connect_timeout, keepalive_interval, keepalive_timeout, .. } = &self.config;
-        let connected = timeout(*connect_timeout, connector.connect(&self.endpoint)).await;
+        let connected = async { self.secure.over(connector.connect(&self.endpoint).await?).await };
+        let connected = timeout(*connect_timeout, connected).await;
         let io = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

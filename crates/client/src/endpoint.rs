@@ -54,7 +54,8 @@ pub(crate) struct Wire(pub(crate) Connection);
 impl Wire {
     pub(crate) fn new(config: &Config, address: &Address) -> Self {
         let dialled = address.socket.and_then(|socket| socket.to_string().parse::<Authority>().ok());
-        Self(Connection::new(config, dialled.unwrap_or_else(|| address.authority.clone())))
+        let (name, host) = (address.authority.clone(), address.authority.host());
+        Self(Connection::new(config, dialled.unwrap_or(name), host))
     }
 }
 

@@ -25,7 +25,7 @@
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs`,
 //! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`,
 //! and `resend.rs` makes again what it has not sent;
-//! `discovery.rs` says where endpoints come from, `connect.rs` is the seam to the network;
+//! `discovery.rs` says where endpoints come from, `connect.rs` is the seam to the network, `secure.rs` the TLS over it;
 //! `config.rs` are the settings.
 
 mod answer;
@@ -37,6 +37,7 @@ mod discovery;
 mod endpoint;
 mod resend;
 mod retries;
+mod secure;
 mod stack;
 
 use std::task::{Context, Poll};
@@ -52,6 +53,7 @@ use tower::Service;
 pub use config::{Addresses, Config};
 pub use connect::{Connect, Io, Tcp};
 use discovery::Discovery;
+pub use secure::Tls;
 use stack::Stack;
 
 /// A peer. Connects to its endpoints when they are first called, and again when a connection is lost.

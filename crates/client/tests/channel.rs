@@ -58,7 +58,7 @@ async fn a_peer_that_says_nothing_is_waited_for_until_the_deadline() {
 
 #[test]
 fn an_address_that_is_none_is_refused() {
-    for wrong in ["127.0.0.1:50051", "https://127.0.0.1:50051", "http://", "http://host/path", ""] {
+    for wrong in ["127.0.0.1:50051", "ftp://127.0.0.1:50051", "http://", "http://host/path", ""] {
         let mut reader = Reader::new("", "", [("SEAWALL_PEER_ADDRESS", wrong)]);
         Config::read(&mut reader.section("peer"), "http://127.0.0.1:1");
         let mistakes = reader.finish().unwrap_err().to_string();

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use seawall_auth::tls;
 use seawall_config::{Section, Setting};
 use seawall_limit::{
     AimdConfig, Algorithm, ConcurrencyConfig, CpuShedderConfig, FixedConfig, Gradient2Config, VegasConfig,
@@ -21,7 +22,10 @@ pub struct Config {
     pub timeout_default: Duration,
     /// The deadline of a streaming call whose caller names none.
     pub stream_timeout_default: Duration,
-    /// How long a peer may take to begin to speak HTTP/2, and to send the headers of a call.
+    /// How callers are known: with it, TLS alone is spoken, and without it none.
+    pub tls: Option<tls::Config>,
+    /// How long a peer may take for the handshake of TLS, to begin to speak HTTP/2, and to send the
+    /// headers of a call.
     pub handshake_timeout: Duration,
     /// How long a connection without calls is kept.
     pub connection_idle_timeout: Duration,
@@ -122,6 +126,11 @@ fn concurrency(section: &mut Section<'_>) -> Option<ConcurrencyConfig> {
 }
 
 impl Config {
+    /// What takes connections by TLS, if that is spoken. Blocks while it reads files.
+    pub(crate) fn acceptor(&self) -> Result<Option<tls::Acceptor>, tls::TlsError> {
+        self.tls.as_ref().map(tls::Acceptor::try_new).transpose()
+    }
+
     /// Reads the section. By default it listens on these ports of the loopback interface.
     pub fn read(section: &mut Section<'_>, port: u16, metrics_port: u16) -> Self {
         let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
@@ -148,10 +157,12 @@ impl Config {
                 "more than 0s",
                 positive,
             ),
+            // Without a certificate of its own, the section is for what this process calls.
+            tls: tls::Config::read(&mut section.beside("tls")).filter(|tls| tls.cert.is_some()),
             handshake_timeout: section.checked(
                 "handshake_timeout",
                 "10s",
-                "how long a peer may take to begin to speak HTTP/2, and to send the headers of a call",
+                "how long a peer may take for TLS, to begin to speak HTTP/2, and to send the headers of a call",
                 "more than 0s",
                 positive,
             ),

@@ -21,6 +21,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry::KeyValue;
+use seawall_auth::tls::{Acceptor, PeerIdentity};
 use seawall_shutdown::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
@@ -43,9 +44,43 @@ const AGE_JITTER: f64 = 0.1;
 /// How long a peer that calls nothing has to see that it was told to go away.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Drives one connection to its end.
-pub(crate) async fn drive<I, S, B>(io: I, peer: SocketAddr, stack: S, config: &Config, shutdown: Shutdown)
-where
+/// Drives one connection to its end, whose peer has yet to prove who it is. Here rather than where
+/// connections are accepted, so that no peer waits for another one's handshake.
+pub(crate) async fn drive_secured<I, S, B>(
+    io: I,
+    peer: SocketAddr,
+    acceptor: &Acceptor,
+    stack: S,
+    config: &Config,
+    shutdown: Shutdown,
+) where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static,
+    B: http_body::Body<Data = bytes::Bytes, Error = tonic::Status> + Send + 'static,
+{
+    let accepted = tokio::select! {
+        accepted = acceptor.accept(io, peer, config.handshake_timeout) => accepted,
+        // Nothing was called yet.
+        () = shutdown.begun() => return,
+    };
+    // One that has failed was told by who knows why.
+    if let Ok((io, identity)) = accepted {
+        drive(io, peer, identity, stack, config, shutdown).await;
+    }
+}
+
+/// Drives one connection to its end. Requests are told whose it is.
+pub(crate) async fn drive<I, S, B>(
+    io: I,
+    peer: SocketAddr,
+    identity: Option<PeerIdentity>,
+    stack: S,
+    config: &Config,
+    shutdown: Shutdown,
+) where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
         + Clone
@@ -58,6 +93,9 @@ where
     let io = Watched::new(io, conduct, config.handshake_timeout, Arc::clone(&cut));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        if let Some(identity) = &identity {
+            request.extensions_mut().insert(identity.clone());
+        }
         streams::begin(|| stack.clone().call(request))
     });
     let mut connection = pin!(protocol(config, streams.clone()).serve_connection(TokioIo::new(io), service));

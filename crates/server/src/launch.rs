@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use seawall_auth::tls;
 use seawall_config::{ExposeSecret as _, FILE_VARIABLE, Reader, SecretString, Section};
 use seawall_limit::{Store, StoreConfig};
 use seawall_policy::Policies;
@@ -128,16 +129,24 @@ impl<C> Settings<C> {
         let telemetry = seawall_telemetry::Config::read(&mut reader.section("telemetry"));
         let policy = seawall_policy::Config::read(&mut reader.section("policy"));
         let store = store(&mut reader.section("redis"));
+        let tls = tls::Config::read(&mut reader.section("tls"));
         let service = read(&mut reader);
         if args.get_flag("settings") {
             print_settings(identity, &reader);
             return Ok(None);
         }
         let contract = crate::contract(identity.descriptors)?;
-        let policies = match (reader.finish(), Policies::try_new(contract, policy.file)) {
-            (Ok(()), policies) => policies?,
-            (Err(settings), Ok(_)) => return Err(settings.into()),
-            (Err(settings), Err(policies)) => anyhow::bail!("{settings}\n{policies}"),
+        let policies = Policies::try_new(contract, policy.file);
+        let files = tls.map_or(Ok(()), |tls| tls::check(&tls, tls.cert.is_some()));
+        let mistakes = [
+            reader.finish().err().map(|mistakes| mistakes.to_string()),
+            policies.as_ref().err().map(ToString::to_string),
+            files.err().map(|mistakes| mistakes.to_string()),
+        ];
+        let mistakes: Vec<String> = mistakes.into_iter().flatten().collect();
+        let policies = match policies {
+            Ok(policies) if mistakes.is_empty() => policies,
+            _ => anyhow::bail!(mistakes.join("\n")),
         };
         if store.is_none() {
             needs_no_store(&policies)?;
@@ -260,6 +269,15 @@ mod tests {
     fn settings_and_policies_that_are_wrong_are_told_together() {
         let said = mistakes("[server]\nstreams_max = 0", "[default]\nbudget = \"0s\"");
         assert!(said.contains("server.streams_max") && said.contains("budget = 0s"), "{said}");
+    }
+
+    #[test]
+    fn files_of_tls_that_cannot_be_used_are_told_before_anything_is_started() {
+        let said = mistakes("[tls]\ncert = \"/no/cert\"\nkey = \"/no/key\"\nca = \"/no/ca\"\nclient = \"anyone\"", "");
+        assert!(said.contains("tls.client (in ") && said.contains("did you mean tls.clients?"), "{said}");
+        for (key, file) in [("tls.cert", "/no/cert"), ("tls.key", "/no/key"), ("tls.ca", "/no/ca")] {
+            assert!(said.contains(&format!("{key} = \"{file}\": cannot be read: No such file")), "{said}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use seawall_auth::tls::{Acceptor, TlsError};
 use seawall_health::Health;
 use seawall_limit::Store;
 use seawall_policy::{Contract, ContractError, Policies};
@@ -124,28 +125,30 @@ impl Server {
     /// Opens both ports. Nothing is answered until [`Bound::run`].
     ///
     /// # Errors
-    /// If an address cannot be listened on, or the descriptors cannot be read.
+    /// If an address cannot be listened on, or the descriptors or the files of TLS cannot be used.
     pub async fn bind(self) -> Result<Bound, ServeError> {
         let limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
         let routes = self.reflection(self.routes.clone())?.prepare();
+        let acceptor = self.config.acceptor()?;
         let listener = listen(self.config.listen).await?;
         let admin = listen(self.config.metrics_listen).await?;
         let Self { config, policies, health, .. } = self;
-        Ok(Bound { config, routes, policies, limits, health, listener, admin })
+        Ok(Bound { config, routes, policies, limits, health, acceptor, listener, admin })
     }
 
     /// Serves gRPC on `listener`, without a metrics port, until the shutdown begins and the drain has
     /// ended. For networks other than TCP; [`bind`](Self::bind) is what a process does.
     ///
     /// # Errors
-    /// If the descriptors cannot be read.
+    /// If the descriptors or the files of TLS cannot be used.
     pub async fn serve(self, listener: impl Listener, shutdown: Shutdown) -> Result<(), ServeError> {
         let mut limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
         let routes = self.reflection(self.routes.clone())?.prepare();
+        let acceptor = self.config.acceptor()?;
         let sampling = limits.sampling();
         let stack = stack::stack(routes, &self.policies, limits, &self.config);
         tokio::select! {
-            () = serve::run(listener, stack, &self.config, &self.health, &shutdown) => {}
+            () = serve::run(listener, acceptor, stack, &self.config, &self.health, &shutdown) => {}
             () = sampling => {}
         }
         Ok(())
@@ -179,6 +182,7 @@ pub struct Bound {
     policies: Policies,
     limits: Limits,
     health: Health,
+    acceptor: Option<Acceptor>,
     listener: TcpListener,
     admin: TcpListener,
 }
@@ -208,7 +212,7 @@ impl Bound {
         let _in_force = admin::show_in_force(&self.policies);
         let stack = stack::stack(self.routes, &self.policies, self.limits, &self.config);
         tokio::select! {
-            () = serve::run(self.listener, stack, &self.config, &self.health, &shutdown) => {}
+            () = serve::run(self.listener, self.acceptor, stack, &self.config, &self.health, &shutdown) => {}
             () = admin::run(self.admin, self.health.clone()) => {}
             () = sampling => {}
         }
@@ -233,6 +237,9 @@ pub enum ServeError {
     /// What the contracts declare cannot be.
     #[error(transparent)]
     Policies(#[from] seawall_policy::Mistakes),
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A limit cannot be as the settings have it.
     #[error("cannot limit calls")]
     Limit(#[from] seawall_limit::ConfigError),

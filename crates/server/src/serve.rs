@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use seawall_auth::tls::Acceptor;
 use seawall_health::Health;
 use seawall_shutdown::Shutdown;
 use tokio::sync::Semaphore;
@@ -20,9 +21,15 @@ use crate::listener::Listener;
 /// How long to wait when the process has no file descriptors left for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until the shutdown begins and the drain has ended.
-pub(crate) async fn run<L, S, B>(mut listener: L, stack: S, config: &Config, health: &Health, shutdown: &Shutdown)
-where
+/// Serves until the shutdown begins and the drain has ended; by TLS alone, if there is an acceptor.
+pub(crate) async fn run<L, S, B>(
+    mut listener: L,
+    acceptor: Option<Acceptor>,
+    stack: S,
+    config: &Config,
+    health: &Health,
+    shutdown: &Shutdown,
+) where
     L: Listener,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
         + Clone
@@ -41,8 +48,12 @@ where
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let (stack, config, shutdown) = (stack.clone(), Arc::clone(&config), shutdown.clone());
+        let acceptor = acceptor.clone();
         connections.spawn(async move {
-            connection::drive(stream, peer, stack, &config, shutdown).await;
+            match acceptor {
+                Some(acceptor) => connection::drive_secured(stream, peer, &acceptor, stack, &config, shutdown).await,
+                None => connection::drive(stream, peer, None, stack, &config, shutdown).await,
+            }
             drop(permit);
         });
     }

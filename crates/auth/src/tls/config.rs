@@ -6,6 +6,7 @@ use std::time::Duration;
 use seawall_config::{Section, Setting};
 
 use super::clients::Clients;
+use super::identity::SpiffeId;
 
 /// The files that a process proves its identity and checks those of others with: one section, which its
 /// server and its channels share.
@@ -68,6 +69,13 @@ impl Setting for Clients {
         "anyone, empty, or SPIFFE IDs with commas between them, such as spiffe://shop/order, spiffe://shop/*";
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl Setting for SpiffeId {
+    const KIND: &'static str = "a SPIFFE ID such as spiffe://shop/user";
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
     }
 }
 

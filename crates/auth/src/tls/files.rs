@@ -80,7 +80,9 @@ impl Files {
 
     fn own(&self, config: &Config, now: SystemTime) -> Result<Option<Own>, Mistake> {
         let (Some(cert), Some(cert_path)) = (&self.cert, &config.cert) else { return Ok(None) };
-        let (Some(key), Some(key_path)) = (&self.key, &config.key) else { return Ok(None) };
+        let (Some(key), Some(key_path)) = (&self.key, &config.key) else {
+            return Err(Mistake { setting: "tls.key", path: PathBuf::new(), problem: Problem::NoKeyFile });
+        };
         let in_cert = |problem| Mistake { setting: "tls.cert", path: cert_path.clone(), problem };
         let in_key = |problem| Mistake { setting: "tls.key", path: key_path.clone(), problem };
         let chain = certificates(cert).map_err(in_cert)?;
@@ -212,6 +214,8 @@ pub(super) enum Problem {
     UnusableKey,
     #[error("is not the key of the certificate in {:?}", .0.display().to_string())]
     KeyMismatch(PathBuf),
+    #[error("must be set, since tls.cert is")]
+    NoKeyFile,
     #[error("must be set, since the server speaks TLS")]
     NoCert,
     #[error("must be set, since the address of a peer begins with https://")]
