@@ -248,6 +248,15 @@ async fn calls_are_told_apart_by_what_the_configuration_names() {
     let v6 = ["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"].map(|ip| request("/a/b", None, ip));
     assert!(same(vec![Key::Caller], &v6[0], &v6[1]) && !same(vec![Key::Caller], &v6[0], &v6[2]));
     assert!(same(vec![Key::Caller], &base, &request("/a/b", None, "::ffff:10.0.0.1")));
+    // Whoever is known is known wherever they call from, and is not the others who call from there.
+    let known = |name: &str, ip: &str| {
+        let mut request = request("/a/b", None, ip);
+        request.extensions_mut().insert(seawall_propagation::Caller::new(&[name]));
+        request
+    };
+    let ada = known("ada", "10.0.0.1");
+    assert!(same(vec![Key::Caller], &ada, &known("ada", "10.0.0.2")));
+    assert!(!same(vec![Key::Caller], &ada, &known("bob", "10.0.0.1")) && !same(vec![Key::Caller], &ada, &base));
     // Parts do not run into each other.
     let (a, b) = (request("/a/b", Some("c"), "10.0.0.1"), request("/a/bc", Some(""), "10.0.0.1"));
     assert!(!same(vec![Key::Method, tenant()], &a, &b));

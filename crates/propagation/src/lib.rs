@@ -16,8 +16,10 @@
 //! ```
 //!
 //! # Structure
-//! `lib.rs` is what travels and its scope; `inbound.rs` and `outbound.rs` are the layers.
+//! `lib.rs` is what travels and its scope; `inbound.rs` and `outbound.rs` are the layers; `caller.rs` is who
+//! makes a call, which does not travel.
 
+mod caller;
 mod inbound;
 mod outbound;
 
@@ -26,6 +28,7 @@ use std::future::Future;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::task::futures::TaskLocalFuture;
 
+pub use caller::Caller;
 pub use inbound::{Inbound, InboundLayer, ScopedBody, ScopedFuture};
 pub use outbound::{Outbound, OutboundLayer};
 

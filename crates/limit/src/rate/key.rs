@@ -4,6 +4,7 @@ use std::hash::Hasher as _;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderName, Request};
+use seawall_propagation::Caller;
 use sha2::{Digest as _, Sha256};
 
 use super::{Buckets, Key, RateLimiter};
@@ -61,14 +62,17 @@ fn feed<B>(parts: &[Part], request: &Request<B>, mut sink: impl FnMut(&[u8])) {
     for part in parts {
         match part {
             Part::Method => text(Some(request.uri().path().as_bytes())),
-            Part::Caller => text(Some(&caller(request).to_be_bytes())),
+            Part::Caller => match request.extensions().get::<Caller>() {
+                Some(caller) => text(Some(caller.as_bytes())),
+                None => text(Some(&address(request).to_be_bytes())),
+            },
             Part::Metadata(name) => text(request.headers().get(name).map(http::HeaderValue::as_bytes)),
         }
     }
 }
 
 /// The address without what one caller can choose of it.
-fn caller<B>(request: &Request<B>) -> u128 {
+fn address<B>(request: &Request<B>) -> u128 {
     const NETWORK_OF_A_CALLER: u128 = !0 << 64;
     match request.extensions().get().map(|peer: &SocketAddr| peer.ip().to_canonical()) {
         Some(IpAddr::V4(ip)) => u128::from(ip.to_ipv6_mapped()),
