@@ -47,8 +47,7 @@ const BACKOFF_JITTER: f64 = 0.2;
 pub(crate) struct Connection {
     states: watch::Receiver<State>,
     wanted: Arc<Notify>,
-    /// Whether there were calls by this connection.
-    is_called: Arc<AtomicBool>,
+    used: Arc<Used>,
     /// What the peer is told it was called, and how.
     authority: Authority,
     scheme: Scheme,
@@ -69,10 +68,9 @@ impl Connection {
     pub(crate) fn new(config: &Config, endpoint: Authority, host: &str) -> Self {
         let (states, receiver) = watch::channel(State::Idle);
         let wanted = Arc::new(Notify::new());
-        let is_called = Arc::new(AtomicBool::new(false));
+        let used = Arc::new(Used::default());
         let secure = Secure::new(config.tls.clone(), host);
-        let dialler =
-            Dialler { config: config.clone(), endpoint, secure, wanted: wanted.clone(), is_called: is_called.clone() };
+        let dialler = Dialler { config: config.clone(), endpoint, secure, wanted: wanted.clone(), used: used.clone() };
         tokio::spawn(async move {
             let ended = states.clone();
             tokio::select! {
@@ -82,7 +80,7 @@ impl Connection {
             }
         });
         let scheme = if config.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        Self { states: receiver, wanted, is_called, authority: config.addresses.first().clone(), scheme }
+        Self { states: receiver, wanted, used, authority: config.addresses.first().clone(), scheme }
     }
 
     /// Whether a call would not fail for want of a connection, as far as is known.
@@ -106,9 +104,12 @@ impl Connection {
             Ok(sender) => sender,
             Err(cause) => return Err(unsent("the peer cannot be reached", cause, request)),
         };
-        self.is_called.store(true, Ordering::Relaxed);
+        self.used.is_called.store(true, Ordering::Relaxed);
         match sender.try_send_request(request).await {
-            Ok(response) => Ok(answered(response)),
+            Ok(response) => {
+                self.used.is_answered.store(true, Ordering::Relaxed);
+                Ok(answered(response))
+            }
             Err(mut error) => match error.take_message() {
                 Some(request) => Err(unsent("the peer has closed the connection", error.into_error(), request)),
                 None => Err(failed(error.into_error())),
@@ -133,13 +134,20 @@ impl Connection {
     }
 }
 
+/// What the present connection has been used for.
+#[derive(Debug, Default)]
+struct Used {
+    is_called: AtomicBool,
+    is_answered: AtomicBool,
+}
+
 /// Makes the connection, again and again.
 struct Dialler {
     config: Config,
     endpoint: Authority,
     secure: Secure,
     wanted: Arc<Notify>,
-    is_called: Arc<AtomicBool>,
+    used: Arc<Used>,
 }
 
 impl Dialler {
@@ -157,10 +165,10 @@ impl Dialler {
                         tracing::debug!(endpoint = %self.endpoint, %error, "connection ended");
                     }
                     // One that is taken and closed at once is no better than one that is refused.
-                    let lasted = begun.elapsed() > backoff;
+                    let lasted = self.used.is_answered.swap(false, Ordering::Relaxed) || begun.elapsed() > backoff;
                     if lasted {
                         backoff = BACKOFF_INITIAL;
-                        if self.is_called.swap(false, Ordering::Relaxed) {
+                        if self.used.is_called.swap(false, Ordering::Relaxed) {
                             states.send_replace(State::Lost);
                             continue;
                         }

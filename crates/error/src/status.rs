@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
@@ -14,6 +14,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
 use crate::{Detail, Error, Retry, SEAWALL};
 
+/// Read of every answer, and parsed once.
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// What the peer sends may be padded or not.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -113,7 +115,7 @@ fn said(error: &(dyn StdError + 'static)) -> String {
 /// The details are a repeated field at the end of an encoded message, so they are appended to
 /// without being decoded.
 pub fn add_request_id(headers: &mut HeaderMap, request_id: &str) {
-    let Some(code) = headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes())) else { return };
+    let Some(code) = headers.get(&GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes())) else { return };
     if code == Code::Ok {
         return;
     }

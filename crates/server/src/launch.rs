@@ -13,8 +13,9 @@ use seawall_limit::{Store, StoreConfig};
 use seawall_policy::Policies;
 use seawall_shutdown::Shutdown;
 
+use crate::handover::Inherited;
 use crate::limits::needs_no_store;
-use crate::{Config, Server, panics};
+use crate::{Config, Server, admission, handover, panics};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +83,7 @@ where
     let result = async {
         let shutdown = Shutdown::on_signals(settings.server.drain_timeout)?;
         let mut server = Server::with_policies(settings.server, identity.descriptors, settings.policies.clone());
+        server = server.with_sockets(Inherited::take()?);
         if let Some(store) = settings.store {
             server = server.with_store(Store::connect(store).await?);
         }
@@ -90,13 +92,16 @@ where
             () = shutdown.begun() => return Ok(()),
         };
         tracing::info!(address = %bound.address()?, metrics = %bound.metrics_address()?, "listening");
+        let (sockets, succeeds) = (bound.sockets()?, handover::succeed(bound.health().clone()));
+        // Both end while the server goes on, the first where there is no file.
+        let beside = async {
+            tokio::join!(settings.policies.watch(settings.reload_interval), succeeds);
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             () = bound.run(shutdown) => {}
-            // Ends at once where there is no file.
-            () = async {
-                settings.policies.watch(settings.reload_interval).await;
-                std::future::pending::<()>().await;
-            } => {}
+            () = beside => {}
+            ended = sockets.hand_over() => ended?,
         }
         tracing::info!("drained");
         anyhow::Ok(())
@@ -137,10 +142,13 @@ impl<C> Settings<C> {
         }
         let contract = crate::contract(identity.descriptors)?;
         let policies = Policies::try_new(contract, policy.file);
+        // The trust domain makes no rule right or wrong.
+        let rules = admission::guard(&server, identity.descriptors, None);
         let files = tls.map_or(Ok(()), |tls| tls::check(&tls, tls.cert.is_some()));
         let mistakes = [
             reader.finish().err().map(|mistakes| mistakes.to_string()),
             policies.as_ref().err().map(ToString::to_string),
+            rules.err().map(|mistakes| mistakes.to_string()),
             files.err().map(|mistakes| mistakes.to_string()),
         ];
         let mistakes: Vec<String> = mistakes.into_iter().flatten().collect();
@@ -185,7 +193,8 @@ fn command(identity: Identity) -> Command {
         .about(identity.about)
         .after_help(
             "Settings come from variables (SEAWALL_SERVER_LISTEN), then from the file ([server] listen), then have defaults.\n\
-             SIGTERM or SIGINT drains and ends the service; a second signal ends it at once.",
+             SIGTERM or SIGINT drains and ends the service; a second signal ends it at once.\n\
+             SIGUSR2 starts the program anew on the same sockets, and drains this one when that serves.",
         )
         .arg(
             Arg::new("config")

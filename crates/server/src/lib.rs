@@ -1,7 +1,7 @@
 //! The inbound stack and the serve loop.
 //!
 //! A [`Server`] takes the services that the generated code makes and adds what every process needs:
-//! health, reflection (v1 and v1alpha), deadlines, telemetry, `/metrics`, and a drain that ends. The
+//! health, reflection (v1 and v1alpha, where it is switched on), deadlines, telemetry, `/metrics`, and a drain that ends. The
 //! serve loop drives hyper itself rather than tonic's transport, because that one cannot end a drain
 //! while a peer is silent.
 //!
@@ -11,12 +11,15 @@
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `protocol.rs` and
 //! `panics.rs` are layers of no use elsewhere, `limits.rs` has what the stack's limits are. `serve.rs`
 //! accepts and drains connections, which `listener.rs` takes from TCP; `connection.rs` is the life of one
-//! and how it is judged. `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
-//! starts a process.
+//! and how it is judged. `admission.rs` decides who may call; `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
+//! starts a process
+//! and `handover.rs` the one after it.
 
 mod admin;
+mod admission;
 mod config;
 mod connection;
+mod handover;
 mod launch;
 mod limits;
 mod listener;
@@ -30,7 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use seawall_auth::tls::{Acceptor, TlsError};
+use seawall_auth::tls::{Acceptor, SpiffeId, TlsError};
 use seawall_health::Health;
 use seawall_limit::Store;
 use seawall_policy::{Contract, ContractError, Policies};
@@ -41,10 +44,12 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tower::Service;
 
-pub use config::Config;
+pub use config::{Admin, Config};
 pub use launch::{Identity, launch};
 pub use listener::Listener;
 
+use admission::Admission;
+use handover::{Inherited, Sockets};
 use limits::Limits;
 
 /// Services being put together.
@@ -57,6 +62,7 @@ pub struct Server {
     health: Health,
     policies: Policies,
     store: Option<Arc<Store>>,
+    inherited: Inherited,
 }
 
 /// The methods of the contracts in `descriptors`, and those of health and reflection.
@@ -64,12 +70,17 @@ pub struct Server {
 /// # Errors
 /// If the descriptors are not an encoded `google.protobuf.FileDescriptorSet`.
 pub fn contract(descriptors: &[u8]) -> Result<Contract, ServeError> {
-    Ok(Contract::try_new(&[
+    Ok(Contract::try_new(&descriptor_sets(descriptors))?)
+}
+
+/// Those of everything that may be served.
+fn descriptor_sets(descriptors: &[u8]) -> [&[u8]; 4] {
+    [
         descriptors,
         seawall_health::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-    ])?)
+    ]
 }
 
 impl Server {
@@ -88,13 +99,20 @@ impl Server {
         let health = Health::new();
         let routes = Routes::new(health.service());
         let names = vec!["grpc.health.v1.Health"];
-        Self { config, descriptors, names, routes, health, policies, store: None }
+        Self { config, descriptors, names, routes, health, policies, store: None, inherited: Inherited::default() }
     }
 
     /// Keeps the rates that are declared `shared` in this store.
     #[must_use]
     pub fn with_store(mut self, store: Arc<Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Serves on these sockets instead of those of its settings.
+    #[must_use]
+    pub(crate) fn with_sockets(mut self, inherited: Inherited) -> Self {
+        self.inherited = inherited;
         self
     }
 
@@ -126,14 +144,15 @@ impl Server {
     ///
     /// # Errors
     /// If an address cannot be listened on, or the descriptors or the files of TLS cannot be used.
-    pub async fn bind(self) -> Result<Bound, ServeError> {
+    pub async fn bind(mut self) -> Result<Bound, ServeError> {
         let limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
         let routes = self.reflection(self.routes.clone())?.prepare();
         let acceptor = self.config.acceptor()?;
-        let listener = listen(self.config.listen).await?;
-        let admin = listen(self.config.metrics_listen).await?;
+        let admission = self.admission(acceptor.as_ref())?;
+        let listener = listen(self.inherited.grpc.take(), self.config.listen).await?;
+        let admin = listen(self.inherited.metrics.take(), self.config.metrics_listen).await?;
         let Self { config, policies, health, .. } = self;
-        Ok(Bound { config, routes, policies, limits, health, acceptor, listener, admin })
+        Ok(Bound { config, routes, policies, limits, health, acceptor, admission, listener, admin })
     }
 
     /// Serves gRPC on `listener`, without a metrics port, until the shutdown begins and the drain has
@@ -145,18 +164,29 @@ impl Server {
         let mut limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
         let routes = self.reflection(self.routes.clone())?.prepare();
         let acceptor = self.config.acceptor()?;
+        let admission = self.admission(acceptor.as_ref())?;
         let sampling = limits.sampling();
-        let stack = stack::stack(routes, &self.policies, limits, &self.config);
+        let stack = stack::stack(routes, &self.policies, limits, admission.layer(), &self.config);
         tokio::select! {
             () = serve::run(listener, acceptor, stack, &self.config, &self.health, &shutdown) => {}
             () = sampling => {}
+            () = admission.run() => {}
         }
         Ok(())
     }
 
-    /// Both versions, because older tools speak only v1alpha. They list what is served, and know the
+    fn admission(&self, acceptor: Option<&Acceptor>) -> Result<Admission, ServeError> {
+        let own = acceptor.and_then(Acceptor::identity);
+        let trust_domain = own.as_ref().map(SpiffeId::trust_domain);
+        Admission::try_new(&self.config, self.descriptors, &self.names, trust_domain, &self.health)
+    }
+
+    /// None unless the settings want it. Both versions, because older tools speak only v1alpha. They list what is served, and know the
     /// messages of error details, so that tools can show those.
     fn reflection(&self, routes: Routes) -> Result<Routes, ServeError> {
+        if !self.config.reflection {
+            return Ok(routes);
+        }
         let builder = || {
             let builder = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(self.descriptors)
@@ -170,8 +200,12 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+async fn listen(inherited: Option<std::net::TcpListener>, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listener = match inherited {
+        Some(listener) => TcpListener::from_std(listener),
+        None => TcpListener::bind(address).await,
+    };
+    listener.map_err(|source| ServeError::Listen { address, source })
 }
 
 /// A server whose ports are open.
@@ -183,6 +217,7 @@ pub struct Bound {
     limits: Limits,
     health: Health,
     acceptor: Option<Acceptor>,
+    admission: Admission,
     listener: TcpListener,
     admin: TcpListener,
 }
@@ -204,17 +239,28 @@ impl Bound {
         self.admin.local_addr()
     }
 
+    /// The sockets, for a process that comes after this one.
+    pub(crate) fn sockets(&self) -> std::io::Result<Sockets> {
+        Sockets::of(&self.listener, &self.admin)
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Serves until the shutdown begins, then drains: says NOT_SERVING, accepts nothing new, lets
     /// calls in flight finish, and returns when they have or when the drain timeout has passed.
     pub async fn run(mut self, shutdown: Shutdown) {
         let sampling = self.limits.sampling();
         // Shown for as long as it is held.
         let _in_force = admin::show_in_force(&self.policies);
-        let stack = stack::stack(self.routes, &self.policies, self.limits, &self.config);
+        let layer = self.admission.layer();
+        let stack = stack::stack(self.routes, &self.policies, self.limits, layer, &self.config);
         tokio::select! {
             () = serve::run(self.listener, self.acceptor, stack, &self.config, &self.health, &shutdown) => {}
-            () = admin::run(self.admin, self.health.clone()) => {}
+            () = admin::run(self.admin, self.health.clone(), self.config.admin) => {}
             () = sampling => {}
+            () = self.admission.run() => {}
         }
     }
 }
@@ -237,6 +283,9 @@ pub enum ServeError {
     /// What the contracts declare cannot be.
     #[error(transparent)]
     Policies(#[from] seawall_policy::Mistakes),
+    /// What the contracts say of those who may call cannot be.
+    #[error(transparent)]
+    Rules(#[from] seawall_auth::rules::Mistakes),
     /// The files of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),

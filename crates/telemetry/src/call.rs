@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
@@ -124,9 +124,12 @@ fn code_of<E: 'static>(error: &E) -> Code {
     (error as &dyn Any).downcast_ref().map_or(Code::Unavailable, Status::code)
 }
 
+/// A name that is looked up by its text is parsed each time.
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 /// The code in a response's headers or trailers.
 fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+    headers.get(&GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 pin_project! {

@@ -27,6 +27,8 @@ pub struct Service {
     address: SocketAddr,
     metrics: SocketAddr,
     log: Arc<Mutex<VecDeque<String>>>,
+    /// Who serves instead of the child, which has ended.
+    successor: Option<Pid>,
 }
 
 impl Service {
@@ -43,7 +45,7 @@ impl Service {
         all.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let (child, address, metrics) = spawn(name, &all, &log);
-        Self { name, variables: all, child, address, metrics, log }
+        Self { name, variables: all, child, address, metrics, log, successor: None }
     }
 
     /// Where it serves gRPC, as `http://127.0.0.1:PORT`.
@@ -90,6 +92,23 @@ impl Service {
         self.child.wait().expect("a child can be waited for");
     }
 
+    /// Has it hand its sockets over to a new process by SIGUSR2, and waits until it has drained.
+    ///
+    /// # Panics
+    /// If it does not end well, which it does when the new one serves.
+    pub fn hand_over(&mut self) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        kill(Pid::from_raw(pid), Signal::SIGUSR2).expect("a child can be signalled");
+        let ended = self.child.wait().expect("a child can be waited for");
+        assert!(ended.success(), "{} ended with {ended}", self.name);
+        let log = self.log();
+        let successor = log.iter().rev().find_map(|line| {
+            line.contains("starting a successor")
+                .then(|| line.split("\"pid\":").nth(1)?.split([',', '}']).next()?.parse().ok())?
+        });
+        self.successor = Some(Pid::from_raw(successor.expect("the pid of the successor in the log")));
+    }
+
     /// Starts it again after [`kill`](Self::kill), on the same ports and with the same settings.
     ///
     /// # Panics
@@ -105,6 +124,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(successor) = self.successor {
+            let _ = kill(successor, Signal::SIGKILL);
+        }
         if std::thread::panicking() {
             eprintln!("--- log of {} ---", self.name);
             self.log().iter().for_each(|line| eprintln!("{line}"));

@@ -1,8 +1,12 @@
 //! Order and user together, as two processes over real sockets: one trace, one deadline, one
 //! cancellation, and nothing lost when one of them is killed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use seawall_config::Reader;
+use seawall_policy::Policies;
 use seawall_proto::seawall::order::v1::order_service_client::OrderServiceClient;
 use seawall_proto::seawall::order::v1::{GetOrderRequest, Money, OrderLine, PlaceOrderRequest, PlaceOrderResponse};
 use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
@@ -309,4 +313,42 @@ async fn a_collector_that_is_away_costs_its_spans_and_two_lines() {
         assert!(Instant::now() < deadline, "nothing was said about its return:\n{}", shop.order.log().join("\n"));
     }
     assert_eq!(said("the collector is away"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_hands_its_sockets_over_and_no_call_fails() {
+    let mut shop = Shop::start("").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    // tonic's own channel loses calls that were on their way to a connection that ends.
+    let mut reader = Reader::new("", "", [("SEAWALL_ORDER_ADDRESS", shop.order.url().as_str())]);
+    let config = seawall_client::Config::read(&mut reader.section("order"), "http://127.0.0.1:1");
+    let channel = seawall_client::Channel::new("order", &config, &Policies::default());
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            let (first, stop) = (shop.request("").into_inner(), Arc::clone(&stop));
+            let mut orders = OrderServiceClient::new(channel.clone());
+            tokio::spawn(async move {
+                let mut placed = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let idempotency_key = format!("{caller}-{placed}");
+                    orders.place_order(PlaceOrderRequest { idempotency_key, ..first.clone() }).await.unwrap();
+                    placed += 1;
+                }
+                placed
+            })
+        })
+        .collect();
+    // Both are replaced: the one that is called from outside, and the one that a service calls.
+    let replaced = tokio::task::spawn_blocking(move || {
+        shop.user.hand_over();
+        shop.order.hand_over();
+        shop
+    });
+    let shop = replaced.await.unwrap();
+    assert!(shop.user.log().iter().any(|line| line.contains("serving instead of the predecessor")));
+    shop.place("after").await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        assert!(caller.await.unwrap() > 0);
+    }
 }
