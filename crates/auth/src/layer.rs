@@ -80,7 +80,7 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let admission = match &self.guard {
             Some(guard) => guard.admit(request.uri().path(), request.headers(), request.extensions()),
-            None => Admission::Now(Ok(request.extensions().get::<SpiffeId>().cloned().map(Identity::of_service))),
+            None => Admission::Now(Ok(guard::service(request.extensions()).map(Identity::of_service))),
         };
         conceal(request.headers_mut());
         let state = match admission {

@@ -3,7 +3,7 @@
 //! `GET /policies` is what breakers, limits, budgets and endpoints know right now, and the policies in
 //! force, as JSON.
 //! `PUT /policies/breakers/NAME?set=open` commands one of them. It is PUT because no page in a browser
-//! can send that to another origin without asking first.
+//! can send that to another origin without asking first. Both are answered only where the settings say so.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use seawall_provenance::{CommandError, Live, publish};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+use crate::config::Admin;
 
 /// The policies in force, with where each setting comes from.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ const CONNECTIONS_MAX: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers until it is dropped.
-pub(crate) async fn run(listener: TcpListener, health: Health) {
+pub(crate) async fn run(listener: TcpListener, health: Health, admin: Admin) {
     let mut connections = JoinSet::new();
     loop {
         if connections.len() >= CONNECTIONS_MAX {
@@ -59,7 +61,7 @@ pub(crate) async fn run(listener: TcpListener, health: Health) {
         let health = health.clone();
         connections.spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(request.method(), request.uri(), &health);
+                let answer = answer(request.method(), request.uri(), &health, admin);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut http1 = http1::Builder::new();
@@ -69,8 +71,13 @@ pub(crate) async fn run(listener: TcpListener, health: Health) {
     }
 }
 
-fn answer(method: &Method, uri: &Uri, health: &Health) -> Response<Full<Bytes>> {
+fn answer(method: &Method, uri: &Uri, health: &Health, admin: Admin) -> Response<Full<Bytes>> {
+    let is_policies = uri.path() == "/policies" || uri.path().starts_with("/policies/");
     match uri.path() {
+        _ if is_policies && admin == Admin::Off => plain(StatusCode::FORBIDDEN, "it is off: server.admin\n"),
+        _ if is_policies && admin < Admin::Write && method == Method::PUT => {
+            plain(StatusCode::FORBIDDEN, "it is only to be looked at: server.admin\n")
+        }
         path if path.trim_end_matches('/') == "/policies" && method == Method::GET => policies(),
         path if path.starts_with("/policies/") && method == Method::PUT => command(path, uri.query()),
         _ if method != Method::GET && method != Method::HEAD => {
@@ -147,7 +154,11 @@ mod tests {
     use super::*;
 
     async fn says(method: Method, uri: &'static str) -> (u16, String) {
-        let answer = answer(&method, &Uri::from_static(uri), &Health::new());
+        told(method, uri, Admin::Write).await
+    }
+
+    async fn told(method: Method, uri: &'static str, admin: Admin) -> (u16, String) {
+        let answer = answer(&method, &Uri::from_static(uri), &Health::new(), admin);
         let status = answer.status().as_u16();
         (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
     }
@@ -167,6 +178,18 @@ mod tests {
         ] {
             let said = says(Method::PUT, uri).await;
             assert!(said.0 == status && said.1.starts_with(answer), "{uri}: {said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn policies_are_shown_and_commanded_only_where_the_settings_say_so() {
+        let command = "/policies/policies/other?set=open";
+        for (admin, get, put) in [(Admin::Off, 403, 403), (Admin::Read, 200, 403), (Admin::Write, 200, 404)] {
+            for uri in ["/policies", "/policies/"] {
+                assert_eq!(told(Method::GET, uri, admin).await.0, get, "{admin:?} {uri}");
+            }
+            assert_eq!(told(Method::PUT, command, admin).await.0, put, "{admin:?}");
+            assert_eq!(told(Method::GET, "/livez", admin).await.0, 200, "{admin:?}");
         }
     }
 }

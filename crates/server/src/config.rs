@@ -24,6 +24,12 @@ pub struct Config {
     pub stream_timeout_default: Duration,
     /// How callers are known: with it, TLS alone is spoken, and without it none.
     pub tls: Option<tls::Config>,
+    /// Who may call; `None` lets everybody.
+    pub auth: Option<seawall_auth::Config>,
+    /// Whether contracts are told to whoever may ask (gRPC reflection).
+    pub reflection: bool,
+    /// What the metrics port is for, beside metrics and probes.
+    pub admin: Admin,
     /// How long a peer may take for the handshake of TLS, to begin to speak HTTP/2, and to send the
     /// headers of a call.
     pub handshake_timeout: Duration,
@@ -52,6 +58,38 @@ pub struct Config {
     pub concurrency: Option<ConcurrencyConfig>,
     /// Sheds calls while the processor is busy; `None` never does.
     pub cpu: Option<CpuShedderConfig>,
+}
+
+/// What `/policies` of the metrics port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Admin {
+    /// Nothing.
+    Off,
+    /// To look at.
+    Read,
+    /// To look at, and to command.
+    Write,
+}
+
+impl Setting for Admin {
+    const KIND: &'static str = "off, read or write";
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text.trim() {
+            "off" => Self::Off,
+            "read" => Self::Read,
+            "write" => Self::Write,
+            _ => return None,
+        })
+    }
+}
+
+/// The section of those who may call. `has_tls` is whether certificates say who they are.
+fn auth(section: &mut Section<'_>, has_tls: bool) -> Option<seawall_auth::Config> {
+    let auth = seawall_auth::Config::read(section);
+    if auth.as_ref().is_some_and(|auth| auth.tokens.is_none()) && !has_tls {
+        section.refuse("enabled", "false where neither tokens (auth.issuer) nor certificates (tls.cert) say who calls");
+    }
+    auth
 }
 
 /// What finds the limit on calls in flight, as a setting.
@@ -135,7 +173,21 @@ impl Config {
     pub fn read(section: &mut Section<'_>, port: u16, metrics_port: u16) -> Self {
         let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
         let positive = |timeout: &Duration| !timeout.is_zero();
+        // Without a certificate of its own, the section is for what this process calls.
+        let tls = tls::Config::read(&mut section.beside("tls")).filter(|tls| tls.cert.is_some());
         Self {
+            auth: auth(&mut section.beside("auth"), tls.is_some()),
+            tls,
+            reflection: section.get(
+                "reflection",
+                "false",
+                "whether the contracts are told to whoever may ask, as grpcurl does; for development",
+            ),
+            admin: section.get(
+                "admin",
+                "off",
+                "what /policies of the metrics port is for: off, read, or write, which is also to command; for development",
+            ),
             listen: section.get("listen", &on_loopback(port), "where gRPC is served; port 0 takes a free one"),
             metrics_listen: section.get(
                 "metrics_listen",
@@ -157,8 +209,6 @@ impl Config {
                 "more than 0s",
                 positive,
             ),
-            // Without a certificate of its own, the section is for what this process calls.
-            tls: tls::Config::read(&mut section.beside("tls")).filter(|tls| tls.cert.is_some()),
             handshake_timeout: section.checked(
                 "handshake_timeout",
                 "10s",

@@ -7,6 +7,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use seawall_auth::AuthLayer;
 use seawall_deadline::{Deadline, EnforceLayer};
 use seawall_limit::{ConcurrencyLayer, CpuLoad, RateLayer, ShedLayer};
 use seawall_message::{Expected, ServerLayer as MessageLayer};
@@ -27,6 +28,7 @@ pub(crate) fn stack(
     routes: Routes,
     policies: &Policies,
     limits: Limits,
+    auth: AuthLayer,
     config: &Config,
 ) -> impl Service<
     Request<Incoming>,
@@ -60,6 +62,9 @@ pub(crate) fn stack(
         // Around everything that works or waits for the call, so that all of it is dropped when the
         // deadline passes.
         .layer(EnforceLayer::new(default_timeout))
+        // Inside of the deadline, because it may wait for keys; outside of all limits, so that rates can be of
+        // callers, and that who may not call takes the place of nobody who may.
+        .layer(auth)
         // Before the places of calls in flight are given out: who asks too often is to take none.
         .layer(
             RateLayer::new(move |path: &str| rates.get(path).filter(|_| is_limited(path)))

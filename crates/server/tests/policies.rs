@@ -42,7 +42,11 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
 async fn policies_are_shown_and_commanded() {
     let breaker: Arc<dyn Live> = Arc::new(Breaker(Mutex::new("closed".into())));
     publish("breakers", "user/seawall.user.v1.UserService/GetUser", Arc::downgrade(&breaker));
-    let variables = [("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"), ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")];
+    let variables = [
+        ("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"),
+        ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0"),
+        ("SEAWALL_SERVER_ADMIN", "write"),
+    ];
     let config = Config::read(&mut Reader::new("", "", variables).section("server"), 0, 0);
     let bound = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap().bind().await.unwrap();
     let address = bound.metrics_address().unwrap();

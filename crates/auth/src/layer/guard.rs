@@ -14,7 +14,7 @@ use crate::Identity;
 use crate::jwks::Keyring;
 use crate::jwt::{self, Claims, Expected, Rejected, TOKEN_BYTES_MAX};
 use crate::rules::{Mistakes, Rule, Rules, Verdict};
-use crate::tls::SpiffeId;
+use crate::tls::{PeerIdentity, SpiffeId};
 
 /// Judges calls. Clones share what they know.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ impl Guard {
 
     pub(super) fn admit(&self, path: &str, headers: &HeaderMap, extensions: &Extensions) -> Admission {
         let rule = self.0.rules.by_path(path);
-        let mut credentials = Credentials { service: extensions.get().cloned(), token: None };
+        let mut credentials = Credentials { service: service(extensions), token: None };
         let Some(tokens) = &self.0.tokens else { return Admission::Now(judge(rule, credentials.identity(None))) };
         credentials.token = token(headers);
         let text = match &credentials.token {
@@ -184,6 +184,11 @@ fn judge(rule: &Rule, identity: Option<Identity>) -> Result<Option<Identity>, Er
 fn refusal(cause: &'static str, error: Error) -> Error {
     decided("auth.refused", &[KeyValue::new("cause", cause)], Vec::new);
     error
+}
+
+/// The service at the other end of the connection, by its certificate.
+pub(super) fn service(extensions: &Extensions) -> Option<SpiffeId> {
+    extensions.get::<PeerIdentity>().map(|peer| peer.id().clone())
 }
 
 /// The bearer token of a call (RFC 6750, section 2.1). `None` if it shows nothing of the kind, such as

@@ -13,6 +13,7 @@ use tower::{ServiceExt as _, service_fn};
 use super::*;
 use crate::jwt::signer::{Signer, jwks};
 use crate::rules::tests::compiled;
+use crate::tls::PeerIdentity;
 
 /// Who a handler is called by, in its own words and in those of the body that it streams; or the reason
 /// why it was not called.
@@ -193,7 +194,7 @@ async fn a_service_is_known_by_its_certificate_and_a_bad_token_spoils_it() {
     edge.with_keys(edge.guard.ready()).await;
     let call = |id: &'static str, authorization: &[&str]| {
         let mut request = request("/t.S/A", authorization);
-        request.extensions_mut().insert(id.parse::<SpiffeId>().unwrap());
+        request.extensions_mut().insert(PeerIdentity(id.parse().unwrap()));
         let layer = edge.layer.clone();
         async move { called(&layer, request).await }
     };
@@ -209,6 +210,6 @@ async fn without_a_guard_nobody_is_refused_and_certificates_are_known() {
     let layer = AuthLayer::new(None);
     assert_eq!(called(&layer, request("/t.S/A", &["Bearer a.b.c"])).await, "nobody");
     let mut by_order = request("/t.S/A", &[]);
-    by_order.extensions_mut().insert("spiffe://shop/order".parse::<SpiffeId>().unwrap());
+    by_order.extensions_mut().insert(PeerIdentity("spiffe://shop/order".parse().unwrap()));
     assert_eq!(called(&layer, by_order).await, "Some(spiffe://shop/order) None");
 }

@@ -22,7 +22,7 @@ pub type ServerStream<I> = tokio_rustls::server::TlsStream<I>;
 /// Who is at the other end of the connection that a request has come by, as its certificate says. Found in
 /// the extensions of the request; not there for a caller without a certificate, or without TLS.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct PeerIdentity(SpiffeId);
+pub struct PeerIdentity(pub(crate) SpiffeId);
 
 impl PeerIdentity {
     /// The identity.
@@ -54,6 +54,11 @@ impl Acceptor {
             Ok(_) => Ok(Self { shared }),
             Err(error) => Err(error.clone()),
         }
+    }
+
+    /// Who this process is, by its certificate as it is now.
+    pub fn identity(&self) -> Option<SpiffeId> {
+        self.shared.material().identity.clone()
     }
 
     /// Shakes hands with `peer`, within the time. Needs a tokio runtime. Not cancel-safe: a future that is

@@ -14,13 +14,14 @@ fn every_layer_stands_where_its_reason_puts_it() {
     let config = Config::read(&mut Reader::new("", "", [("", "")]).section("server"), 0, 0);
     let policies = Policies::default();
     let limits = Limits::try_new(&config, &policies, None).unwrap();
-    let stack = stack(Routes::default(), &policies, limits, &config);
+    let stack = stack(Routes::default(), &policies, limits, AuthLayer::new(None), &config);
     let expected = [
         "protocol::Protocol<",
         "telemetry::server::Server<",
         "panics::Panic<",
         "propagation::inbound::Inbound<",
         "deadline::enforce::Enforce<",
+        "auth::layer::Auth<",
         "limit::rate_layer::Rate<",
         "limit::shed_layer::Shedding<",
         "limit::concurrency_layer::Concurrency<",
