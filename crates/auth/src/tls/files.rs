@@ -166,8 +166,13 @@ impl TlsError {
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TLS cannot be used:")?;
-        self.0.iter().try_for_each(|mistake| write!(f, "\n  - {mistake}"))
+        match &self.0[..] {
+            [only] => write!(f, "TLS cannot be used: {only}"),
+            all => {
+                f.write_str("TLS cannot be used:")?;
+                all.iter().try_for_each(|mistake| write!(f, "\n  - {mistake}"))
+            }
+        }
     }
 }
 

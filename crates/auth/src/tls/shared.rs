@@ -105,7 +105,7 @@ async fn watch(inner: Weak<Inner>) {
         let current = inner.material.load_full();
         if found.as_ref().is_ok_and(|files| *files == current.files) {
             if refused.take().is_some() {
-                tracing::info!("the files of TLS are again what is in use");
+                tracing::info!(file = inner.name(), "the files of TLS are again what is in use");
             }
             tell_expiry(&current, &mut has_expired);
         } else if refused.as_ref() != Some(&found) {
@@ -115,6 +115,12 @@ async fn watch(inner: Weak<Inner>) {
 }
 
 impl Inner {
+    /// The file that the others are known by.
+    fn name(&self) -> String {
+        let file = self.config.cert.as_ref().or(self.config.ca.as_ref());
+        file.map(|file| file.display().to_string()).unwrap_or_default()
+    }
+
     /// Uses the files from now on, if they can be. What they are refused for is told.
     fn replace(&self, found: Result<Files, TlsError>, current: &Material) -> Result<(), Result<Files, TlsError>> {
         let made = match &found {
@@ -130,12 +136,17 @@ impl Inner {
             Ok(made) => {
                 let identity = made.identity.as_ref().map(tracing::field::display);
                 let not_after = made.not_after.map(|time| humantime::format_rfc3339_seconds(time).to_string());
-                tracing::info!(identity, not_after, "the files of TLS have changed: new connections use them");
+                tracing::info!(
+                    file = self.name(),
+                    identity,
+                    not_after,
+                    "the files of TLS have changed: new connections use them"
+                );
                 self.material.store(Arc::new(made));
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(%error, "the files of TLS have changed and are refused: what was before them stays");
+                tracing::error!(file = self.name(), %error, "the files of TLS have changed and are refused: what was before stays");
                 Err(found)
             }
         }
