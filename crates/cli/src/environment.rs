@@ -10,8 +10,14 @@ use std::net::SocketAddr;
 use crate::workspace::Service;
 
 const PREFIX: &str = "SEAWALL_";
-/// Less than what `up` itself gives services to end, so that they end by themselves. You may set another.
-const DRAIN_TIMEOUT: (&str, &str) = ("SEAWALL_SERVER_DRAIN_TIMEOUT", "3s");
+/// What holds unless you set another.
+const DEFAULTS: [(&str, &str); 3] = [
+    // Less than what `up` itself gives services to end, so that they end by themselves.
+    ("SEAWALL_SERVER_DRAIN_TIMEOUT", "3s"),
+    // This is development: tools may ask for contracts, and policies may be looked at and commanded.
+    ("SEAWALL_SERVER_REFLECTION", "true"),
+    ("SEAWALL_SERVER_ADMIN", "write"),
+];
 
 /// Where a service and its surroundings are.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) otlp: Option<SocketAddr>,
     pub(crate) sql_url: Option<String>,
     pub(crate) redis_url: Option<String>,
+    /// The settings of TLS, if that is spoken, by the names of variables without their beginning.
+    pub(crate) tls: Option<Vec<(String, String)>>,
 }
 
 /// What is to be set, and what of `inherited` is to be removed.
@@ -42,15 +50,18 @@ pub(crate) fn changes(
 ) -> Changes {
     let inherited: Vec<String> = inherited.into_iter().collect();
     let mut set = BTreeMap::new();
-    if !inherited.iter().any(|name| name == DRAIN_TIMEOUT.0) {
-        set.insert(DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned());
+    for (name, value) in DEFAULTS {
+        if !inherited.iter().any(|inherited| inherited == name) {
+            set.insert(name.to_owned(), value.to_owned());
+        }
     }
     let mut hand_over = |name: &str, value: String| set.insert(format!("{PREFIX}{name}"), value);
     hand_over("SERVER_LISTEN", around.listen.to_string());
     hand_over("SERVER_METRICS_LISTEN", around.metrics_listen.to_string());
+    let scheme = if around.tls.is_some() { "https" } else { "http" };
     for callee in &service.metadata.calls {
         if let Some(address) = around.addresses.get(callee) {
-            hand_over(&format!("{}_ADDRESS", variable(callee)), format!("http://{address}"));
+            hand_over(&format!("{}_ADDRESS", variable(callee)), format!("{scheme}://{address}"));
         }
     }
     if let Some(otlp) = around.otlp {
@@ -61,6 +72,9 @@ pub(crate) fn changes(
     }
     if let Some(url) = around.redis_url.as_ref().filter(|_| service.metadata.redis) {
         hand_over("REDIS_URL", url.clone());
+    }
+    for (name, value) in around.tls.iter().flatten() {
+        hand_over(name, value.clone());
     }
     let foreign = foreign_sections(service, around.known);
     let remove = inherited.into_iter().filter(|name| foreign.iter().any(|section| name.starts_with(section)));
@@ -99,6 +113,10 @@ mod tests {
     }
 
     fn compose(service: usize, inherited: &[&str]) -> Changes {
+        compose_with(service, inherited, None)
+    }
+
+    fn compose_with(service: usize, inherited: &[&str], tls: Option<Vec<(String, String)>>) -> Changes {
         let shop = shop();
         let addresses = BTreeMap::from([("user".to_owned(), SocketAddr::from(([127, 0, 0, 1], 50051)))]);
         let around = Surroundings {
@@ -109,6 +127,7 @@ mod tests {
             otlp: Some(([127, 0, 0, 1], 4317).into()),
             sql_url: Some("sqlite:///x/user.db".into()),
             redis_url: Some("redis://127.0.0.1:6379".into()),
+            tls,
         };
         changes(&shop[service], &around, inherited.iter().map(|name| (*name).to_owned()))
     }
@@ -116,9 +135,11 @@ mod tests {
     #[test]
     fn a_callee_gets_its_storage_and_no_addresses() {
         let expected = [
+            ("SEAWALL_SERVER_ADMIN", "write"),
             ("SEAWALL_SERVER_DRAIN_TIMEOUT", "3s"),
             ("SEAWALL_SERVER_LISTEN", "127.0.0.1:1"),
             ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:2"),
+            ("SEAWALL_SERVER_REFLECTION", "true"),
             ("SEAWALL_SQL_URL", "sqlite:///x/user.db"),
             ("SEAWALL_TELEMETRY_OTLP_ENDPOINT", "http://127.0.0.1:4317"),
         ];
@@ -135,9 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_timeout_of_yours_is_left_alone() {
-        let changes = compose(0, &["SEAWALL_SERVER_DRAIN_TIMEOUT"]);
-        assert!(!changes.set.contains_key("SEAWALL_SERVER_DRAIN_TIMEOUT") && changes.remove.is_empty());
+    fn what_you_have_set_of_the_defaults_is_left_alone() {
+        for (name, _) in DEFAULTS {
+            let changes = compose(0, &[name]);
+            assert!(!changes.set.contains_key(name) && changes.remove.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn with_tls_callees_are_called_by_it() {
+        let set = compose_with(1, &[], Some(vec![("TLS_CA".into(), "/ca.pem".into())])).set;
+        assert_eq!(set["SEAWALL_USER_ADDRESS"], "https://127.0.0.1:50051");
+        assert_eq!(set["SEAWALL_TLS_CA"], "/ca.pem");
     }
 
     #[test]

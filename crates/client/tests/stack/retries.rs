@@ -110,10 +110,9 @@ async fn a_code_that_is_not_to_be_retried_is_not() {
 fn with_a_key() -> Policies {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
     let text = std::fs::read_to_string(format!("{root}/seawall/user/v1/user.proto")).unwrap();
-    let plain = "rpc CreateUser(CreateUserRequest) returns (CreateUserResponse);";
+    let plain = "rpc CreateUser(CreateUserRequest) returns (CreateUserResponse) {";
     let keyed = "rpc CreateUser(CreateUserRequest) returns (CreateUserResponse) {
-        option (seawall.policy.v1.method) = {idempotency_key: true, budget_ms: 60000, retry: {attempts_max: 2}};
-    }";
+        option (seawall.policy.v1.method) = {idempotency_key: true, budget_ms: 60000, retry: {attempts_max: 2}};";
     assert!(text.contains(plain));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seawall/user/v1/user.proto");

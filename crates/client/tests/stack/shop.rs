@@ -203,6 +203,8 @@ pub(crate) async fn serve_set(
     let variables = [
         ("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"),
         ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0"),
+        ("SEAWALL_SERVER_REFLECTION", "true"),
+        ("SEAWALL_SERVER_ADMIN", "write"),
         // How busy the machine is has nothing to do with what is tested here.
         ("SEAWALL_SERVER_CPU_MAX", "1"),
     ];
