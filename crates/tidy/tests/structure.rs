@@ -23,8 +23,8 @@ const ROWS: [&[&str]; 9] = [
     ],
     &["seawall-policy"],
     &["seawall-client", "seawall-collector", "seawall-pool", "seawall-server"],
-    &["seawall-testkit"],
-    &["seawall-cli"],
+    &["seawall-interop", "seawall-testkit"],
+    &["seawall-attack", "seawall-cli"],
     &["services"],
     &["seawall-sim"],
 ];
