@@ -47,3 +47,7 @@ call:
 # Sees one trace through a real Jaeger (2.x, on the PATH)
 jaeger-check:
     cargo test --package order --test jaeger -- --nocapture
+
+# Attacks a service while good calls go on: `just attack --only ping`
+attack *args:
+    cargo seawall attack {{ args }}

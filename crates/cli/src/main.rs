@@ -5,6 +5,7 @@
 //! runs), `supervisor` (keeping it running), `terminal` and `log_line` (how it looks), `tools`
 //! (programs that tests and checks need).
 
+mod attack;
 mod bound;
 mod checks;
 mod ci;
@@ -63,6 +64,7 @@ enum Command {
     Test(test::Args),
     Lint(lint::Args),
     Sim(sim::Args),
+    Attack(attack::Args),
     Ci(ci::Args),
     New(new::Args),
     #[command(hide = true)]
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Attack(args) => attack::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::New(args) => new::run(&args),
         Command::ExecBound(args) => bound::run(&args),

@@ -1,0 +1,31 @@
+//! Attacks under load.
+//!
+//! What a service withstands is seen from outside: the real program with stated settings, good calls at
+//! a fixed rate, and beside them peers that misbehave.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
+//! use seawall_attack::{Attack, Plan, attack};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let plan = Plan { rate: 100, window: Duration::from_secs(2), quiet: 3, attacked: 5 };
+//! attack(Path::new("target/debug/user"), &[Attack::Ping], plan, |report| println!("{report:?}")).await
+//! # }
+//! ```
+//!
+//! # Structure
+//! `attacks.rs` has the attacks, which `frames.rs` and `peer.rs` send; `measure.rs` measures what they
+//! do. `service.rs` runs a service, `load.rs` makes calls at a rate and `shop.rs` says which calls.
+//! `main.rs` is the program that `cargo seawall attack` runs.
+
+mod attacks;
+mod frames;
+mod load;
+mod measure;
+mod peer;
+mod service;
+mod shop;
+
+pub use attacks::Attack;
+pub use measure::{Plan, Report, run as attack};

@@ -1,0 +1,127 @@
+//! Good calls at a fixed rate, and how long they take.
+//!
+//! Each call begins when it is due, whether those before it have ended or not, and is timed from then
+//! on, so that a service that stalls is seen to stall. A thread of its own makes them, so that what
+//! this process does beside does not delay them.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tonic::Status;
+
+/// Failures that are kept to be told; they are counted all the same.
+const REASONS_MAX: usize = 5;
+
+/// What came of calls.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    latencies: Vec<Duration>,
+    pub(crate) failed: u64,
+    /// Of some of those that failed.
+    pub(crate) reasons: Vec<String>,
+}
+
+impl Outcomes {
+    pub(crate) fn calls(&self) -> u64 {
+        self.latencies.len() as u64
+    }
+
+    /// The latency that so many of a hundred calls do not exceed.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * percent).div_ceil(100);
+        sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, latency: Duration, outcome: Result<(), Status>) {
+        self.latencies.push(latency);
+        if let Err(status) = outcome {
+            self.failed += 1;
+            if self.reasons.len() < REASONS_MAX {
+                self.reasons.push(format!("{:?}: {}", status.code(), status.message()));
+            }
+        }
+    }
+}
+
+/// Calls that go on until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Load {
+    outcomes: Arc<Mutex<Outcomes>>,
+    _running: oneshot::Sender<()>,
+}
+
+impl Load {
+    /// Begins to make them, `per_second`. `caller` is asked once for what makes the call of a number.
+    pub(crate) fn start<C, F>(per_second: u32, caller: impl FnOnce() -> C + Send + 'static) -> Result<Self>
+    where
+        C: Fn(u64) -> F,
+        F: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        let outcomes = Arc::new(Mutex::new(Outcomes::default()));
+        let (running, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let added = Arc::clone(&outcomes);
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = call_at(per_second, caller(), added) => {}
+                    _ = ended => {}
+                }
+            });
+        };
+        std::thread::Builder::new().name("load".into()).spawn(work).context("no thread can be started")?;
+        Ok(Self { outcomes, _running: running })
+    }
+
+    /// What came of the calls that have ended since this was last asked.
+    pub(crate) fn take(&self) -> Outcomes {
+        std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What came of the calls of so many windows of time, one after the other.
+    pub(crate) async fn windows(&self, count: usize, window: Duration) -> Vec<Outcomes> {
+        let mut windows = Vec::new();
+        self.take();
+        for _ in 0..count {
+            sleep(window).await;
+            windows.push(self.take());
+        }
+        windows
+    }
+}
+
+async fn call_at<C, F>(per_second: u32, call: C, outcomes: Arc<Mutex<Outcomes>>)
+where
+    C: Fn(u64) -> F,
+    F: Future<Output = Result<(), Status>> + Send + 'static,
+{
+    let mut due = interval(Duration::from_secs(1) / per_second.max(1));
+    due.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for n in 0.. {
+        let (due, call, outcomes): (Instant, F, _) = (due.tick().await, call(n), Arc::clone(&outcomes));
+        tokio::spawn(async move {
+            let outcome = call.await;
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).add(due.elapsed(), outcome);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_those_who_called() {
+        let mut outcomes = Outcomes::default();
+        assert_eq!(outcomes.percentile(99), Duration::ZERO);
+        (1..=200).for_each(|ms| outcomes.add(Duration::from_millis(ms), Ok(())));
+        assert_eq!(outcomes.percentile(99), Duration::from_millis(198));
+        assert_eq!(outcomes.percentile(50), Duration::from_millis(100));
+    }
+}
