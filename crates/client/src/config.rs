@@ -1,13 +1,16 @@
 //! The settings.
 
+mod policies;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, Uri};
 use seawall_auth::tls::{self, SpiffeId};
-use seawall_balance::Subset;
+use seawall_balance::{OutlierConfig, Subset};
 use seawall_config::{Section, Setting};
+use seawall_retry::AllowanceConfig;
 
 use crate::connect::{Connect, Tcp};
 use crate::secure::Tls;
@@ -28,6 +31,10 @@ pub struct Config {
     /// Which part of the endpoints this process uses, so that neither has too many connections where
     /// both are many; `None` for all.
     pub subset: Option<Subset>,
+    /// When endpoints that fail are left alone, and for how long.
+    pub outlier: OutlierConfig,
+    /// What all methods may retry and hedge together.
+    pub allowance: AllowanceConfig,
     /// The deadline of a call that neither the caller, nor the call being served, nor the method's
     /// contract gives one.
     pub timeout: Duration,
@@ -189,6 +196,8 @@ impl Config {
                 .0,
             health_watch: section.get("health_watch", "false", "whether endpoints are asked if they are serving"),
             subset: subset(section),
+            outlier: policies::outlier(section),
+            allowance: policies::allowance(section),
             timeout: call,
             deadline_margin: section.get(
                 "deadline_margin",

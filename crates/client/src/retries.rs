@@ -17,10 +17,14 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    pub(crate) fn new(peer: &'static str, policies: &Policies) -> Self {
+    pub(crate) fn new(peer: &'static str, config: &AllowanceConfig, policies: &Policies) -> Self {
         let now = || Instant::now().into_std();
-        let allowance = Allowance::try_new(peer, &AllowanceConfig::default(), now()).expect("the defaults are allowed");
-        let allowance = Arc::new(allowance);
+        let allowance = Allowance::try_new(peer, config, now()).or_else(|error| {
+            // The settings are checked where they are read; what code makes of them is not.
+            tracing::error!(%error, "calls are retried as by default");
+            Allowance::try_new(peer, &AllowanceConfig::default(), now())
+        });
+        let allowance = Arc::new(allowance.expect("the defaults are allowed"));
         let (of_retries, of_hedges) = (Arc::clone(&allowance), Arc::clone(&allowance));
         let state: Arc<dyn Live> = Arc::new(State(allowance));
         publish("retries", peer, Arc::downgrade(&state));

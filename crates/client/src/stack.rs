@@ -52,7 +52,7 @@ fn composed<D: Discover>(
 + Sync
 + use<D> {
     let first = config.addresses.first();
-    let retries = Arc::new(Retries::new(peer, policies));
+    let retries = Arc::new(Retries::new(peer, &config.allowance, policies));
     let hedges = Arc::clone(&retries);
     let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
     let timeout = config.timeout;
@@ -107,10 +107,14 @@ fn endpoints<D: Discover>(
             None => Pick::LeastLoaded,
         },
         subset: config.subset,
+        outlier: Some(config.outlier.clone()),
         ..seawall_balance::Config::default()
     };
-    let mut builder =
-        Builder::try_new(peer, settings).expect("the defaults, the load factor and any subset with a size are allowed");
+    let mut builder = Builder::try_new(peer, settings).unwrap_or_else(|error| {
+        // The settings are checked where they are read; what code makes of them is not.
+        tracing::error!(%error, "endpoints are chosen as by default");
+        Builder::try_new(peer, seawall_balance::Config::default()).expect("the defaults are allowed")
+    });
     if config.health_watch {
         builder = builder.health_watch("");
     }

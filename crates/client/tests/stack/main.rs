@@ -17,5 +17,6 @@ mod page;
 mod rates;
 mod reload;
 mod retries;
+mod settings;
 mod shop;
 mod streams;
