@@ -35,6 +35,10 @@ pub struct Config {
     pub outlier: OutlierConfig,
     /// What all methods may retry and hedge together.
     pub allowance: AllowanceConfig,
+    /// A message of an answer, in bytes; a larger one is `RESOURCE_EXHAUSTED`. Generated clients have a
+    /// limit of their own, of 4 MiB and with another code: more than that needs their
+    /// `max_decoding_message_size` as well.
+    pub message_bytes_max: usize,
     /// The deadline of a call that neither the caller, nor the call being served, nor the method's
     /// contract gives one.
     pub timeout: Duration,
@@ -198,6 +202,13 @@ impl Config {
             subset: subset(section),
             outlier: policies::outlier(section),
             allowance: policies::allowance(section),
+            message_bytes_max: section.checked(
+                "message_bytes_max",
+                "4194304",
+                "a message of an answer, in bytes; for more than 4 MiB the client needs to allow it too",
+                "1024 to 2147483647",
+                |max| (1_024..=2_147_483_647).contains(max),
+            ),
             timeout: call,
             deadline_margin: section.get(
                 "deadline_margin",

@@ -9,6 +9,7 @@ use seawall_balance::{Address, Builder, Discover, Pick};
 use seawall_breaker::{Breaker, BreakerLayer};
 use seawall_classify::{Classifier, Direction};
 use seawall_deadline::{BoundLayer, Deadline, ForwardLayer};
+use seawall_message::{ClientLayer as MessageLayer, Expected};
 use seawall_policy::Policies;
 use seawall_propagation::{Criticality, OutboundLayer};
 use seawall_retry::{HedgeLayer, RetryLayer};
@@ -55,10 +56,16 @@ fn composed<D: Discover>(
     let retries = Arc::new(Retries::new(peer, &config.allowance, policies));
     let hedges = Arc::clone(&retries);
     let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
-    let timeout = config.timeout;
+    let (timeout, bytes_max, of_messages) = (config.timeout, config.message_bytes_max, policies.clone());
     ServiceBuilder::new()
         // Outermost, so that a call that finds no time left, or no endpoint, is recorded as well.
         .layer(ClientLayer::new(peer, first.host(), first.port_u16().unwrap_or_default()))
+        // Of the answer that the caller gets, whichever attempt it is from: what is wrong with it says
+        // nothing about the peer's health. Inside of the records, so that they have what the caller sees.
+        .layer(MessageLayer::new(move |path: &str| Expected {
+            bytes_max,
+            is_stream: is_answered_by_stream(&of_messages, path),
+        }))
         // Once for all attempts, which are all as critical. The default is left to the callee, who may
         // know better.
         .layer(OutboundLayer::new(move |path: &str| {
@@ -158,6 +165,12 @@ fn outbound(policies: &Policies, path: &str) -> Classifier {
     policies.by_path(path).classifier(Direction::Outbound)
 }
 
+/// Whether answers are streams; those of unknown methods may be.
+fn is_answered_by_stream(policies: &Policies, path: &str) -> bool {
+    let contract = policies.contract();
+    contract.id(path).and_then(|id| contract.method(id)).is_none_or(|method| method.is_server_streaming)
+}
+
 /// What is left of the call's deadline, which the layer outside has set.
 fn remaining(_: &HeaderMap) -> Option<Duration> {
     Deadline::current().map(Deadline::remaining)
@@ -182,6 +195,7 @@ mod tests {
         let composed = composed("peer", &config, &Policies::default(), Static::new([]));
         let expected = [
             "telemetry::client::Client<",
+            "message::layers::Client<",
             "propagation::outbound::Outbound<",
             "deadline::bound::Bound<",
             "retry::hedge_layer::Hedge<",

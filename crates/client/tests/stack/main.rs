@@ -4,6 +4,7 @@
 //! Every call has a deadline of a minute, so that no test depends on how fast it runs; what is to
 //! happen is waited for. Where a policy counts in seconds, `clock.rs` has the time leap.
 
+mod answers;
 mod breakers;
 mod chain;
 mod clock;
@@ -15,6 +16,7 @@ mod gate;
 mod hedges;
 mod page;
 mod rates;
+mod raw;
 mod reload;
 mod retries;
 mod settings;

@@ -1,0 +1,115 @@
+//! A peer that is a script of HTTP/2 frames: it does what no server of ours would do.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const ACK: u8 = 0x1;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const MAX_CONCURRENT_STREAMS: u16 = 0x3;
+
+/// Accepts for as long as it lives.
+pub(crate) struct Raw {
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Raw {
+    /// Plays the script on each connection, which are numbered from 0.
+    pub(crate) async fn play<F, S>(script: S) -> Self
+    where
+        S: Fn(usize, Talk) -> F + Send + 'static,
+        F: Future<Output = Option<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            for number in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(script(number, Talk { stream }));
+            }
+        });
+        Self { address, task }
+    }
+}
+
+/// One connection. Its methods return `None` when the other side has gone.
+pub(crate) struct Talk {
+    stream: TcpStream,
+}
+
+impl Talk {
+    /// Shakes hands. Without a number, there is no limit of streams.
+    pub(crate) async fn begin(&mut self, streams_max: Option<u32>) -> Option<()> {
+        self.stream.read_exact(&mut [0; 24]).await.ok()?;
+        self.settings(streams_max).await
+    }
+
+    pub(crate) async fn settings(&mut self, streams_max: Option<u32>) -> Option<()> {
+        let mut payload = Vec::new();
+        if let Some(max) = streams_max {
+            payload.extend(MAX_CONCURRENT_STREAMS.to_be_bytes());
+            payload.extend(max.to_be_bytes());
+        }
+        self.write(SETTINGS, 0, 0, &payload).await
+    }
+
+    /// The stream of the next call, once all of its request has come.
+    pub(crate) async fn call(&mut self) -> Option<u32> {
+        loop {
+            let mut header = [0; 9];
+            self.stream.read_exact(&mut header).await.ok()?;
+            let [high, middle, low, kind, flags, stream @ ..] = header;
+            let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
+            self.stream.read_exact(&mut payload).await.ok()?;
+            match kind {
+                SETTINGS if flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]).await?,
+                PING if flags & ACK == 0 => self.write(PING, ACK, 0, &payload).await?,
+                HEADERS | DATA if flags & END_STREAM != 0 => return Some(u32::from_be_bytes(stream)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Answers with these messages, and that all is well.
+    pub(crate) async fn answer(&mut self, stream: u32, messages: &[&[u8]]) -> Option<()> {
+        self.begin_answer(stream).await?;
+        for message in messages {
+            let mut framed = vec![0];
+            framed.extend((message.len() as u32).to_be_bytes());
+            framed.extend(*message);
+            self.write(DATA, 0, stream, &framed).await?;
+        }
+        // Literals without indexing (RFC 7541, 6.2.2), the name in full.
+        let trailers = [b"\x00\x0bgrpc-status".as_slice(), b"\x010"].concat();
+        self.write(HEADERS, END_HEADERS | END_STREAM, stream, &trailers).await
+    }
+
+    /// The headers of an answer: `:status 200`, and a `content-type` whose name is the 31st of the
+    /// static table.
+    pub(crate) async fn begin_answer(&mut self, stream: u32) -> Option<()> {
+        let headers = [b"\x88\x0f\x10\x10".as_slice(), b"application/grpc"].concat();
+        self.write(HEADERS, END_HEADERS, stream, &headers).await
+    }
+
+    async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Option<()> {
+        let [_, high, middle, low] = (payload.len() as u32).to_be_bytes();
+        let mut frame = vec![high, middle, low, kind, flags];
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.stream.write_all(&frame).await.ok()
+    }
+}
