@@ -3,7 +3,7 @@
 //! It is named by its file. `FAKE_FAIL=name` lets it fail at its start, `FAKE_SLOW=name` lets it
 //! take a while to serve, `FAKE_STUBBORN=name` lets it
 //! ignore SIGTERM, `FAKE_JOURNAL=file` lets it write there that it starts and ends,
-//! `FAKE_ENVIRONMENT=file` what it was handed.
+//! `FAKE_ENVIRONMENT=file` what it was handed. It speaks TLS where it is told to.
 
 use std::future::pending;
 use std::io::Write;
@@ -11,8 +11,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use hyper::server::conn::http2::Builder;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use seawall_auth::tls::{Acceptor, Config};
+use seawall_config::Reader;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -31,7 +38,9 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let address: SocketAddr = std::env::var("SEAWALL_SERVER_LISTEN")?.parse()?;
-    let listener = tokio::net::TcpListener::bind(address).await?;
+    let tls = Config::read(&mut Reader::from_environment(None).section("tls"));
+    let acceptor = tls.map(|tls| Acceptor::try_new(&tls)).transpose()?;
+    let listener = TcpListener::bind(address).await?;
     log(&name, &format!("serving on {address}"));
     let handed = std::env::vars().filter(|(variable, _)| variable.starts_with("SEAWALL_"));
     for (variable, value) in handed {
@@ -48,12 +57,35 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             pending::<()>().await;
         }
     };
+    let routes = Routes::new(health).prepare();
+    let served = async {
+        while let Ok((stream, peer)) = listener.accept().await {
+            tokio::spawn(serve(stream, peer, acceptor.clone(), routes.clone()));
+        }
+    };
     tokio::select! {
-        served = tonic::transport::Server::builder().add_service(health).serve_with_incoming(TcpListenerStream::new(listener)) => served?,
+        () = served => {}
         () = ended => {}
     }
     append("FAKE_JOURNAL", &format!("{name} ends\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, acceptor: Option<Acceptor>, routes: Routes) {
+    match acceptor {
+        None => drive(stream, routes).await,
+        Some(acceptor) => {
+            if let Ok((stream, _)) = acceptor.accept(stream, peer, Duration::from_secs(10)).await {
+                drive(stream, routes).await;
+            }
+        }
+    }
+}
+
+async fn drive(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, routes: Routes) {
+    let connection = Builder::new(TokioExecutor::new());
+    // Whoever asks for its health may leave as it likes.
+    let _ = connection.serve_connection(TokioIo::new(io), TowerToHyperService::new(routes)).await;
 }
 
 /// Adds a line to the file that a variable names.

@@ -12,14 +12,22 @@ use crate::workspace::Service;
 /// As many calls are printed at most.
 const LINES_MAX: usize = 3;
 
-/// The lines to print for services in start order.
-pub(crate) fn lines(services: &[Service], addresses: &BTreeMap<String, SocketAddr>) -> Vec<String> {
+/// The lines to print for services in start order. `flags` take the place of grpcurl's `-plaintext`, if
+/// that is not how to call them.
+pub(crate) fn lines(
+    services: &[Service],
+    addresses: &BTreeMap<String, SocketAddr>,
+    flags: Option<&str>,
+) -> Vec<String> {
     let own = services.iter().flat_map(|service| &service.metadata.examples);
     let mut lines: Vec<String> = own.filter_map(|example| fill_in(example, addresses)).take(LINES_MAX).collect();
     if lines.is_empty() {
         let health =
             addresses.values().map(|address| format!("grpcurl -plaintext {address} grpc.health.v1.Health/Check"));
         lines.extend(health.take(LINES_MAX));
+    }
+    if let Some(flags) = flags {
+        lines.iter_mut().for_each(|line| *line = line.replace("-plaintext", flags));
     }
     lines
 }
@@ -43,13 +51,17 @@ mod tests {
     use crate::workspace::Metadata;
 
     fn lines_of(examples: &[&str]) -> Vec<String> {
+        lines_with(examples, None)
+    }
+
+    fn lines_with(examples: &[&str], flags: Option<&str>) -> Vec<String> {
         let examples = examples.iter().map(|example| (*example).to_owned()).collect();
         let user = Service {
             name: "user".into(),
             manifest: "".into(),
             metadata: Metadata { examples, ..Metadata::default() },
         };
-        lines(&[user], &BTreeMap::from([("user".to_owned(), ([127, 0, 0, 1], 50051).into())]))
+        lines(&[user], &BTreeMap::from([("user".to_owned(), ([127, 0, 0, 1], 50051).into())]), flags)
     }
 
     #[test]
@@ -61,6 +73,13 @@ mod tests {
     #[test]
     fn an_example_that_needs_an_absent_service_is_left_out() {
         assert_eq!(lines_of(&["grpcurl {order} list", "grpcurl {user} list"]), ["grpcurl 127.0.0.1:50051 list"]);
+    }
+
+    #[test]
+    fn a_call_is_shown_as_it_can_be_made() {
+        let lines =
+            lines_with(&["A=$(grpcurl -plaintext {user} a.B/C) grpcurl -plaintext {user} a.B/D"], Some("-cacert ca"));
+        assert_eq!(lines, ["A=$(grpcurl -cacert ca 127.0.0.1:50051 a.B/C) grpcurl -cacert ca 127.0.0.1:50051 a.B/D"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::tls::Tls;
 use crate::tools::Tools;
 
 /// The folder, which is made by [`Layout::create`] and may be deleted at any time that nothing runs.
@@ -49,6 +50,11 @@ impl Layout {
     /// Programs that tests and checks need and that are not on the machine.
     pub(crate) fn tools(&self) -> Tools {
         Tools::new(self.folder.join("tools"))
+    }
+
+    /// The certificates of `up --tls`.
+    pub(crate) fn tls(&self) -> Tls {
+        Tls::new(self.folder.join("tls"))
     }
 
     pub(crate) fn state(&self) -> PathBuf {

@@ -31,6 +31,7 @@ mod state;
 mod supervisor;
 mod terminal;
 mod test;
+mod tls;
 mod tools;
 mod topology;
 mod trace;

@@ -81,6 +81,9 @@ pub(crate) fn surroundings(snapshot: &Snapshot) -> Result<()> {
     if let Some(redis) = &snapshot.redis {
         line("REDIS", redis)?;
     }
+    if let Some(tls) = &snapshot.tls {
+        line("TLS", &format!("of both ends; you are {}, by {}", tls.identity, tls.cert.display()))?;
+    }
     Ok(())
 }
 

@@ -42,6 +42,20 @@ pub(crate) struct Snapshot {
     /// Only with `--with redis`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) redis: Option<String>,
+    /// Only with `--tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Credentials>,
+}
+
+/// What to call services with that speak TLS: files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Credentials {
+    /// The authority that they are checked by.
+    pub(crate) ca: PathBuf,
+    /// Whom they know you by.
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) identity: String,
 }
 
 /// One service as `ps` shows it.
@@ -132,7 +146,7 @@ mod tests {
             pid: Some(1),
             backend: Some("sqlite".into()),
         };
-        Snapshot { services: vec![user], otlp: Some("127.0.0.1:4317".into()), jaeger: None, redis: None }
+        Snapshot { services: vec![user], otlp: Some("127.0.0.1:4317".into()), jaeger: None, redis: None, tls: None }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use seawall_auth::tls::Connector;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) program: PathBuf,
     pub(crate) address: SocketAddr,
     pub(crate) environment: Changes,
+    /// How it is asked for its health, if by TLS.
+    pub(crate) tls: Option<Connector>,
     pub(crate) calls: Vec<String>,
     pub(crate) log: PathBuf,
     pub(crate) old_log: PathBuf,

@@ -1,6 +1,7 @@
 //! `cargo seawall up`: builds the services, runs them, and says how to call them.
 
 mod addresses;
+mod authority;
 mod backing;
 mod plan;
 mod traces;
@@ -20,9 +21,11 @@ use crate::log_tail::Tail;
 use crate::signals::Signals;
 use crate::state::{Phase, State};
 use crate::supervisor::{Board, Event, Plan, Supervisor, end_leftovers};
+use crate::tls::Tls;
 use crate::workspace::{Service, Workspace};
 use crate::{compile, detach, docker, log_line, report, terminal, topology};
 use addresses::Addresses;
+use authority::Authority;
 use backing::{Backing, With};
 use traces::Traces;
 
@@ -43,6 +46,7 @@ Examples:
   cargo seawall up --detach                in the background; end it with: cargo seawall down
   cargo seawall up --with postgres,jaeger  on PostgreSQL, and traces also to Jaeger
   cargo seawall up --with postgres=postgres://me@db:5432/postgres
+  cargo seawall up --tls                   services call each other, and you them, by mutual TLS
   cargo seawall up docker                  in containers, by docker-compose.yml
 
 Data, logs and traces lie in .seawall/ of the workspace and stay there. What you set as SEAWALL_*
@@ -54,6 +58,9 @@ pub(crate) struct Args {
     /// Beside the services: postgres, redis, jaeger, from this machine's programs or as NAME=URL
     #[arg(long, value_name = "NAME[=URL],…", value_delimiter = ',')]
     with: Vec<With>,
+    /// Have everybody prove who they are: mutual TLS, with a certificate authority of this run
+    #[arg(long)]
+    tls: bool,
     /// Return when everything is ready, and leave it running
     #[arg(short, long)]
     detach: bool,
@@ -74,6 +81,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     if args.services.iter().any(|name| name == "docker") {
+        if args.tls {
+            bail!("`--tls` is for services on this machine; in containers, set SEAWALL_TLS_* in docker-compose.yml");
+        }
         return docker::up(&workspace, args.detach);
     }
     // Mistakes in names are told before anything is started, also when detached.
@@ -112,8 +122,10 @@ async fn up(args: &Args, workspace: &Workspace, services: Vec<Service>) -> Resul
             terminal::warning("Ended", format!("{left} that an earlier `up` left behind when it was killed"));
         }
     }
-    let state = plan::state(&services, &Addresses::preferred(&services), backing::sql_backend(&args.with));
-    let run = Run { args, workspace, services: &services, board: Rc::new(Board::new(state, layout.state())) };
+    let tls = args.tls.then(|| layout.tls());
+    let addresses = Addresses::preferred(&services);
+    let state = plan::state(&services, &addresses, backing::sql_backend(&args.with), tls.as_ref())?;
+    let run = Run { args, workspace, services: &services, tls, board: Rc::new(Board::new(state, layout.state())) };
     let outcome = run.all(&mut signals).await;
     std::fs::remove_file(layout.state())?;
     outcome
@@ -132,6 +144,7 @@ struct Run<'a> {
     args: &'a Args,
     workspace: &'a Workspace,
     services: &'a [Service],
+    tls: Option<Tls>,
     board: Rc<Board>,
 }
 
@@ -145,7 +158,8 @@ impl Run<'_> {
         };
         // Not before the build, which takes long enough for somebody else to take a port.
         let mut addresses = Addresses::pick_all(self.services, &self.workspace.services)?;
-        let state = plan::state(self.services, &addresses, backing::sql_backend(&self.args.with));
+        let state = plan::state(self.services, &addresses, backing::sql_backend(&self.args.with), self.tls.as_ref())?;
+        let authority = self.tls.as_ref().map(|tls| Authority::create(tls, self.services)).transpose()?;
         self.board.update(|known| *known = state);
         let mut backing = tokio::select! {
             backing = Backing::start(&self.args.with, &layout, &mut addresses, self.services) => backing?,
@@ -159,10 +173,13 @@ impl Run<'_> {
         });
         let plan = |service: &Service| {
             let program = programs[&service.name].clone();
-            plan::plan(service, self.workspace, &addresses, &backing, program)
+            plan::plan(service, self.workspace, &addresses, &backing, self.tls.as_ref(), program)
         };
-        let plans = self.services.iter().map(plan).collect();
-        let (outcome, end) = self.services(plans, &mut backing, signals).await;
+        let plans: Result<Vec<Plan>> = self.services.iter().map(plan).collect();
+        let (outcome, end) = match plans {
+            Ok(plans) => self.services(plans, &mut backing, authority, signals).await,
+            Err(error) => (Err(error), Instant::now() + END_TIMEOUT),
+        };
         traces.stop().await;
         backing.stop(end.saturating_duration_since(Instant::now())).await;
         outcome?;
@@ -179,7 +196,13 @@ impl Run<'_> {
 
     /// Runs the services until somebody wants to end, or one does not start. Answers also by when
     /// everything else should have ended.
-    async fn services(&self, plans: Vec<Plan>, backing: &mut Backing, signals: &mut Signals) -> (Result<()>, Instant) {
+    async fn services(
+        &self,
+        plans: Vec<Plan>,
+        backing: &mut Backing,
+        authority: Option<Authority>,
+        signals: &mut Signals,
+    ) -> (Result<()>, Instant) {
         let layout = self.workspace.layout();
         let logs = self.services.iter().map(|service| (service.name.clone(), Tail::from_end(&layout, &service.name)));
         let mut logs = logs.collect();
@@ -187,7 +210,7 @@ impl Run<'_> {
         let outcome = wait_until_ready(&mut supervisor, self.services.len(), signals, &mut logs).await;
         if outcome.is_ok() {
             self.ready(&layout);
-            watch(&mut supervisor, backing, signals).await;
+            watch(&mut supervisor, backing, authority, signals).await;
             terminal::status("Stopping", "services drain; once more to end at once");
         }
         let end = Instant::now() + END_TIMEOUT;
@@ -251,11 +274,19 @@ fn start_failure(name: &str, cause: &str, log: Option<&mut Tail>) -> anyhow::Err
 }
 
 /// Tells what happens until the user wants to end.
-async fn watch(supervisor: &mut Supervisor, backing: &mut Backing, signals: &mut Signals) {
+async fn watch(
+    supervisor: &mut Supervisor,
+    backing: &mut Backing,
+    mut authority: Option<Authority>,
+    signals: &mut Signals,
+) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     loop {
         tokio::select! {
             _ = look.tick() => {
+                if let Some(authority) = &mut authority {
+                    authority.renew();
+                }
                 if let Some(name) = backing.newly_ended() {
                     let log = format!(".seawall/logs/{name}.log says why");
                     terminal::warning("Died", format!("{name}, which services use; {log}; start again with `cargo seawall up`"));

@@ -382,6 +382,51 @@ fn a_service_reaches_those_it_calls_by_what_it_is_handed() {
 }
 
 #[test]
+fn with_tls_everybody_proves_who_they_are_and_you_are_told_how() {
+    let stack = Stack::new();
+    let environment = stack.root.path().join("environment");
+    let mut command = stack.command(&["up", "--prebuilt", "bin", "--tls"]);
+    command.env("FAKE_ENVIRONMENT", &environment).stderr(Stdio::piped());
+    let up = Up { child: command.stdout(Stdio::piped()).spawn().unwrap() };
+    // Which is what `up` has asked them, by TLS.
+    stack.wait_for("beta", "serving");
+    let ps = stack.ps();
+    assert_eq!(ps["tls"]["identity"], "spiffe://seawall.local/people/developer");
+    let address = ps["services"][0]["address"].as_str().unwrap().to_owned();
+    assert!(!speaks_plaintext(&address), "alpha answers without TLS");
+    up.signal(Signal::SIGTERM);
+    let (_, output, errors) = up.end();
+    let flags = "-cacert .seawall/tls/ca.pem -cert .seawall/tls/developer.pem -key .seawall/tls/developer.key";
+    let call = format!("grpcurl {flags} {address} grpc.health.v1.Health/Check");
+    assert!(output.contains(&call), "{call} is not in:\n{output}{errors}");
+    let handed = std::fs::read_to_string(environment).unwrap();
+    let folder = stack.root.path().canonicalize().unwrap().join(".seawall/tls");
+    let you = "spiffe://seawall.local/people/developer";
+    for expected in [
+        format!("alpha SEAWALL_TLS_CLIENTS=spiffe://seawall.local/beta,{you}\n"),
+        format!("alpha SEAWALL_TLS_CERT={}/services/alpha.pem\n", folder.display()),
+        format!("beta SEAWALL_TLS_CLIENTS={you}\n"),
+        format!("beta SEAWALL_ALPHA_ADDRESS=https://{address}\n"),
+        "beta SEAWALL_ALPHA_IDENTITY=spiffe://seawall.local/alpha\n".to_owned(),
+    ] {
+        assert!(handed.contains(&expected), "{expected} is not in:\n{handed}");
+    }
+}
+
+/// Whether anything but an alert of TLS comes back for the beginning of HTTP/2.
+fn speaks_plaintext(address: &str) -> bool {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = Vec::new();
+    // A connection that is reset has said what it had to.
+    let _ = stream.read_to_end(&mut answer);
+    // The first byte of a record that is an alert.
+    answer.first().is_some_and(|byte| *byte != 21)
+}
+
+#[test]
 fn a_server_that_is_away_is_named_without_its_password() {
     let stack = Stack::new();
     let url = "postgres=postgres://me:secret@127.0.0.1:1/postgres";

@@ -100,7 +100,7 @@ impl Keeper {
             Ok(started) => started,
             Err(error) => return End::Died { cause: format!("{error:#}"), served_for: Duration::ZERO },
         };
-        let mut probe = match Probe::new(self.plan.address) {
+        let mut probe = match Probe::new(self.plan.address, self.plan.tls.clone()) {
             Ok(probe) => probe,
             Err(error) => return End::Died { cause: error.to_string(), served_for: Duration::ZERO },
         };

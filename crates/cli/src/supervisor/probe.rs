@@ -1,14 +1,19 @@
 //! Asks a service for its health, by `grpc.health.v1`.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use seawall_auth::tls::Connector;
+use tokio::net::TcpStream;
 use tonic::Request;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tower::service_fn;
 
 /// A service that takes longer to answer is not serving.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,9 +28,20 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    pub(crate) fn new(address: SocketAddr) -> Result<Self, tonic::transport::Error> {
+    /// Over TLS, if there is a connector.
+    pub(crate) fn new(address: SocketAddr, tls: Option<Connector>) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(TIMEOUT).timeout(TIMEOUT);
-        Ok(Self { client: HealthClient::new(endpoint.connect_lazy()) })
+        let channel = match tls {
+            None => endpoint.connect_lazy(),
+            Some(tls) => endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+                let tls = tls.clone();
+                async move {
+                    let io = TcpStream::connect(address).await?;
+                    Ok::<_, io::Error>(TokioIo::new(tls.connect(io, &address.ip().to_string()).await?))
+                }
+            })),
+        };
+        Ok(Self { client: HealthClient::new(channel) })
     }
 
     /// Whether the service as a whole says SERVING. Cancel-safe.
