@@ -35,6 +35,7 @@
 mod mistake;
 mod setting;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -206,7 +207,7 @@ impl Section<'_> {
                 Some(value) if is_allowed(&value) => value,
                 parsed => {
                     let must = if parsed.is_some() { allowed } else { T::KIND };
-                    let shown = if T::SECRET { "(hidden)".to_owned() } else { format!("{text:?}") };
+                    let shown = if T::SECRET { "(hidden)".to_owned() } else { format!("{:?}", without_user(&text)) };
                     self.reader.record(Mistake::value(&key, &shown, &origin, must));
                     fallback()
                 }
@@ -230,6 +231,14 @@ impl Section<'_> {
         let key = format!("{}.{key}", self.path);
         let variable = format!("{PREFIX}{}", key.replace('.', "_").to_uppercase());
         self.reader.record(Mistake::combination(&key, &variable, must));
+    }
+}
+
+/// A URL may have a password in it, also where none was expected.
+fn without_user(text: &str) -> Cow<'_, str> {
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://(hidden)@{host}").into(),
+        None => text.into(),
     }
 }
 

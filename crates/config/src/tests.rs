@@ -91,3 +91,14 @@ fn an_empty_value_switches_an_optional_setting_off() {
     assert_eq!(reader.section("telemetry").get::<Option<String>>("otlp", "http://collector:4317", ""), None);
     assert_eq!(reader.finish(), Ok(()));
 }
+
+#[test]
+fn a_password_in_a_url_is_not_shown_whatever_the_setting_is() {
+    let mut reader = Reader::new("", "", [("SEAWALL_A_PORT", "https://me:s3c@ret@host/a")]);
+    let _: u16 = reader.section("a").get("port", "1", "a port");
+    let said = reader.finish().unwrap_err().to_string();
+    assert!(
+        said.contains("a.port = \"https://(hidden)@host/a\"") && !said.contains("s3c") && !said.contains("ret@"),
+        "{said}"
+    );
+}
