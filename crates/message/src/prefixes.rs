@@ -69,6 +69,10 @@ impl Prefixes {
 
     /// The body has ended.
     pub(crate) fn end(&self) -> Result<(), Error> {
+        if self.filled > 0 || self.rest > 0 {
+            let message = "the last message has not come whole";
+            return Err(SEAWALL.error(Code::Internal, "MESSAGE_CUT_OFF", message));
+        }
         if self.has_one || self.expected.is_stream {
             return Ok(());
         }
@@ -121,6 +125,16 @@ mod tests {
                 _ => Err("WRONG_NUMBER_OF_MESSAGES"),
             };
             prop_assert_eq!(judged, model);
+        }
+
+        #[test]
+        fn a_message_that_has_not_come_whole_is_an_error(length in 0usize..40, cut in 1usize..40, is_stream in any::<bool>()) {
+            let bytes = bytes_of(&[length]);
+            let bytes = &bytes[..bytes.len().saturating_sub(cut)];
+            prop_assume!(!bytes.is_empty());
+            let mut prefixes = Prefixes::new(Expected { bytes_max: 40, is_stream });
+            prefixes.read(bytes).unwrap();
+            prop_assert_eq!(prefixes.end().map_err(|error| error.reason()), Err("MESSAGE_CUT_OFF"));
         }
     }
 }
