@@ -14,7 +14,8 @@ use crate::{Deadline, GRPC_TIMEOUT, ResponseFuture, parse_timeout};
 
 /// Enforces the caller's deadline, or a default where the caller set none.
 ///
-/// - A `grpc-timeout` that cannot be read is refused with `INVALID_ARGUMENT`, naming the header.
+/// - A `grpc-timeout` that cannot be read, or that is there twice, is refused with `INVALID_ARGUMENT`,
+///   naming the header.
 /// - A deadline that has passed on arrival is answered without calling the handler.
 /// - A deadline that passes later ends the response, or the stream in its middle, with
 ///   `DEADLINE_EXCEEDED`; the handler is dropped, and with it everything it waits for.
@@ -69,7 +70,9 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let timeout = match request.headers().get(GRPC_TIMEOUT).map(|value| parse_timeout(value.as_bytes())) {
+        let mut timeouts = request.headers().get_all(GRPC_TIMEOUT).iter();
+        let timeout = match timeouts.next().map(|value| parse_timeout(value.as_bytes())) {
+            Some(_) if timeouts.next().is_some() => return ResponseFuture::refused(malformed()),
             Some(Ok(timeout)) => Some(timeout),
             Some(Err(_)) => return ResponseFuture::refused(malformed()),
             None => (self.default_timeout)(request.uri().path()),
@@ -99,7 +102,10 @@ pub fn noted<T>(call: impl FnOnce() -> T) -> (T, Option<Deadline>) {
 }
 
 fn malformed() -> Error {
-    SEAWALL.invalid(GRPC_TIMEOUT, "must be 1 to 8 digits and one of the units H, M, S, m, u, n, such as 250m")
+    SEAWALL.invalid(
+        GRPC_TIMEOUT,
+        "must be there once, as 1 to 8 digits and one of the units H, M, S, m, u, n, such as 250m",
+    )
 }
 
 #[cfg(test)]
