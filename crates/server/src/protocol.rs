@@ -4,17 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use seawall_error::SEAWALL;
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 const GRPC: &[u8] = b"application/grpc";
 
-/// Answers other methods than POST with 405, other contents than gRPC with 415, and binary metadata
-/// that is not base64 with `INVALID_ARGUMENT`, naming the header.
+/// Answers other methods than POST with 405, other contents than gRPC with 415, several hosts with 400
+/// (gRFC A41), a path with a query with `UNIMPLEMENTED`, and binary metadata that is not base64 with
+/// `INVALID_ARGUMENT`, naming the header.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ProtocolLayer;
 
@@ -83,11 +84,21 @@ fn refusal<A, B: Default>(request: &Request<A>) -> Option<Response<B>> {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Some(response);
     }
-    if !request.headers().get(CONTENT_TYPE).is_some_and(is_grpc) {
+    // One that is there twice is two things at once.
+    let mut content_types = request.headers().get_all(CONTENT_TYPE).iter();
+    if !content_types.next().is_some_and(is_grpc) || content_types.next().is_some() {
         return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let name = malformed(request.headers())?;
-    let error = SEAWALL.invalid(name, "must be base64, as all metadata whose name ends with -bin");
+    if request.headers().get_all(HOST).iter().nth(1).is_some() {
+        return Some(plain(StatusCode::BAD_REQUEST));
+    }
+    // Routers leave queries out, and policies go by what is left; in gRPC all of it is the method.
+    let error = if request.uri().query().is_some() {
+        SEAWALL.error(Code::Unimplemented, "NO_METHOD", "the path has a query, and no method has")
+    } else {
+        let name = malformed(request.headers())?;
+        SEAWALL.invalid(name, "must be base64, as all metadata whose name ends with -bin")
+    };
     Some(Status::from(error).into_http())
 }
 
@@ -128,7 +139,11 @@ mod tests {
     use super::*;
 
     fn status(method: &str, headers: &[(&str, &str)]) -> Option<(StatusCode, Option<String>)> {
-        let builder = Request::builder().method(method).uri("/a.B/C");
+        status_of("/a.B/C", method, headers)
+    }
+
+    fn status_of(path: &str, method: &str, headers: &[(&str, &str)]) -> Option<(StatusCode, Option<String>)> {
+        let builder = Request::builder().method(method).uri(path);
         let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
         let refused: Response<()> = refusal(&builder.body(()).unwrap())?;
         let code = refused.headers().get(Status::GRPC_STATUS).map(|code| code.to_str().unwrap().to_owned());
@@ -155,6 +170,19 @@ mod tests {
             assert_eq!(status("POST", &[("content-type", bad)]), refused, "{bad}");
         }
         assert_eq!(status("POST", &[]), Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, None)));
+        let twice = [("content-type", "application/grpc"), ("content-type", "application/grpc")];
+        assert_eq!(status("POST", &twice), Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, None)));
+    }
+
+    #[test]
+    fn a_call_has_one_host_at_most_and_no_query() {
+        let hosts = [("content-type", "application/grpc"), ("host", "a"), ("host", "a")];
+        assert_eq!(status("POST", &hosts[..2]), None);
+        assert_eq!(status("POST", &hosts), Some((StatusCode::BAD_REQUEST, None)));
+        for path in ["/a.B/C?", "/a.B/C?d=e"] {
+            let refused = status_of(path, "POST", &hosts[..1]);
+            assert_eq!(refused, Some((StatusCode::OK, Some("12".to_owned()))), "{path}");
+        }
     }
 
     #[test]
