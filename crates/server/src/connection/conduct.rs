@@ -19,7 +19,7 @@ const EMPTY_FRAMES_MAX: u32 = 100;
 /// Why a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// The peer has not spoken HTTP/2 within the handshake timeout.
+    /// The peer has not spoken HTTP/2 within the handshake timeout, or not begun with SETTINGS.
     NoHandshake,
     /// The peer has begun the headers of a call and not ended them within the handshake timeout.
     SlowHeaders,
@@ -95,7 +95,9 @@ impl Conduct {
     /// What the peer has sent. `now` is asked only where it matters.
     pub(super) fn received(&mut self, frame: Frame, now: impl FnOnce() -> Instant) -> Result<(), Cut> {
         match frame.kind {
-            SETTINGS if !self.has_shaken_hands => self.has_shaken_hands = true,
+            SETTINGS if !self.has_shaken_hands && !frame.has(ACK) => self.has_shaken_hands = true,
+            // h2 would do with any frame. Nobody is owed a GOAWAY who does not speak HTTP/2 (RFC 9113, section 3.4).
+            _ if !self.has_shaken_hands => return Err(Cut::NoHandshake),
             PING | SETTINGS if !frame.has(ACK) => self.ping(now())?,
             DATA if frame.bytes == 0 && !frame.has(END_STREAM) => {
                 self.empty_frames += 1;
