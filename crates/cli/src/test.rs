@@ -10,7 +10,7 @@ use crate::terminal;
 use crate::tools::is_ci;
 use crate::workspace::Workspace;
 
-/// Runs all tests, and first finds or installs what they need (PostgreSQL, Redis, grpcurl).
+/// Runs all tests, and first finds or installs what they need (PostgreSQL, Redis, grpcurl, openssl).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +48,9 @@ const REDIS: Need = Need {
 const GRPCURL: Need =
     Need { what: "grpcurl", variable: "TEST_SKIP_GRPCURL", tests: "the calls that the README and `up` show" };
 
+const OPENSSL: Need =
+    Need { what: "openssl", variable: "TEST_SKIP_OPENSSL", tests: "handshakes of TLS with OpenSSL (ours ran)" };
+
 /// What was left out, and why.
 #[derive(Debug)]
 struct Skipped {
@@ -76,6 +79,7 @@ pub(crate) fn execute(workspace: &Workspace, arguments: &[String]) -> Result<Out
     skipped.extend(missing(POSTGRES, || tools.postgres()));
     skipped.extend(missing(REDIS, || tools.redis()));
     skipped.extend(missing(GRPCURL, || tools.grpcurl().map(drop)));
+    skipped.extend(missing(OPENSSL, || tools.openssl()));
     if let (true, Some(Skipped { need, cause })) = (is_ci(), skipped.first()) {
         bail!("tests need {}, and with CI=true nothing may be skipped: {cause}", need.what);
     }

@@ -63,6 +63,11 @@ impl Tools {
         apt_install("redis-server")
     }
 
+    /// OpenSSL's program, installed by apt-get if it is not there.
+    pub(crate) fn openssl(&self) -> Result<()> {
+        if find("openssl").is_some() { Ok(()) } else { apt_install("openssl") }
+    }
+
     /// grpcurl, installed by Go if it is not there.
     pub(crate) fn grpcurl(&self) -> Result<PathBuf> {
         match self.find("grpcurl") {

@@ -126,6 +126,7 @@ fn every_command_of_the_readme_does_what_it_says() {
     if !is_left_out("POSTGRES") {
         on_postgres(&copy, calls);
     }
+    by_tls(&copy, calls);
     // This is what is running now.
     assert_eq!(test, &["cargo seawall test"]);
     a_new_service(&copy, new);
@@ -169,6 +170,21 @@ fn on_postgres(copy: &Copy, calls: &[String]) {
     assert!(running.contains("serving  postgres "), "{running}");
     let placed = copy.run(&copy.here(calls));
     assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
+    copy.run(&["cargo seawall down".to_owned()]);
+}
+
+/// Another row: the same calls, by TLS, with the files that `up` names.
+fn by_tls(copy: &Copy, calls: &[String]) {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains("| `cargo seawall up --tls` |"), "the README's table is another");
+    let printed = copy.run(&["cargo seawall up --detach --tls".to_owned()]);
+    let flags = "-cacert .seawall/tls/ca.pem -cert .seawall/tls/developer.pem -key .seawall/tls/developer.key";
+    assert!(printed.contains(&format!("grpcurl {flags} ")), "{printed}");
+    let by_tls = |line: &String| line.replace("-plaintext", flags);
+    let placed = copy.run(&copy.here(calls).iter().map(by_tls).collect::<Vec<_>>());
+    assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
+    let refused = copy.command("bash").args(["-c", &copy.here(calls)[0]]).status().unwrap();
+    assert!(!refused.success(), "a call in plaintext was answered");
     copy.run(&["cargo seawall down".to_owned()]);
 }
 
