@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use seawall_config::ExposeSecret as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::jwt::signer::{Signer, base64, jwks};
+use crate::tls::LocalCa;
 
 fn parse(keys: Value) -> Result<usize, KeysError> {
     Keys::parse(json!({ "keys": keys }).to_string().as_bytes()).map(|keys| keys.len())
@@ -115,6 +121,54 @@ async fn an_answer_that_is_none_is_an_error_that_quotes_nothing() {
         let cause = issuer.source().fetch().await.unwrap_err().cause();
         assert!(!cause.contains("s3cret"), "{cause}");
     }
+}
+
+/// A server that publishes keys by TLS, once for each time that it is asked; and its authority, in a file.
+async fn issuer_with_tls(keys: String) -> (String, tempfile::NamedTempFile) {
+    let now = SystemTime::now();
+    let valid = now - Duration::from_secs(60)..now + Duration::from_secs(3_600);
+    let authority = LocalCa::try_new("issuers", &valid).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority.certificate()).unwrap();
+    let issued = authority.issue(&[], &valid).unwrap();
+    let certificate = CertificateDer::from_pem_slice(issued.cert.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(issued.key.expose_secret().as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let url = format!("https://127.0.0.1:{}/keys", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Fails where the caller trusts somebody else.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 1_024]).await;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{keys}", keys.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (url, file)
+}
+
+#[tokio::test]
+async fn keys_come_over_tls_from_whom_an_authority_vouches_for() {
+    let (url, authority) = issuer_with_tls(jwks(&[&Signer::p256("a")])).await;
+    let (_, other) = issuer_with_tls(String::new()).await;
+    assert_eq!(Source::try_new(&url, Some(authority.path())).unwrap().fetch().await.unwrap().len(), 1);
+    let refused = Source::try_new(&url, Some(other.path())).unwrap().fetch().await;
+    assert!(matches!(refused, Err(FetchError::Io(_))), "{refused:?}");
+    let of_another_name = url.replace("127.0.0.1", "127.0.0.2");
+    let refused = Source::try_new(&of_another_name, Some(authority.path())).unwrap().fetch().await;
+    assert!(matches!(refused, Err(FetchError::Io(_))), "{refused:?}");
+    assert!(matches!(Source::try_new(&url, Some("/nothing".as_ref())), Err(SourceError::Roots { .. })));
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    assert!(matches!(Source::try_new(&url, Some(empty.path())), Err(SourceError::NoRoots(_))));
 }
 
 #[tokio::test]
