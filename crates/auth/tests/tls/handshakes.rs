@@ -6,13 +6,13 @@ use seawall_auth::tls::{Connector, Reason, SpiffeId};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::mesh::{Mesh, Server, authority, future, id, is_answered, past, valid};
+use crate::mesh::{Mesh, Server, Taken, answer, authority, future, id, past, valid};
 
 /// What comes of a call by `connector` to `server`: what the server says of it, and what the caller does.
 /// A caller that the server refuses learns it with the first answer that does not come.
-async fn call(server: &mut Server, connector: &Connector) -> (Result<Option<String>, Reason>, Result<bool, Reason>) {
+async fn call(server: &mut Server, connector: &Connector) -> (Taken, Result<(), Reason>) {
     let called = match server.connect(connector).await {
-        Ok(mut stream) => Ok(is_answered(&mut stream).await),
+        Ok(mut stream) => answer(&mut stream).await,
         Err(reason) => Err(reason),
     };
     (server.taken().await, called)
@@ -27,7 +27,7 @@ async fn those_who_trust_each_other_talk() {
     let mesh = Mesh::good();
     let (mut server, order) = (mesh.user().await, mesh.order());
     let (taken, called) = call(&mut server, &order).await;
-    assert_eq!((taken, called), (Ok(Some("spiffe://shop/order".into())), Ok(true)));
+    assert_eq!((taken, called), (Ok(Some("spiffe://shop/order".into())), Ok(())));
 }
 
 /// One that is refused as a file is refused when it is read, so a caller that has one must be another program.
@@ -51,10 +51,10 @@ async fn a_caller_whose_certificate_is_not_good_is_refused() {
         let caller = Connector::try_new(&mesh.config(name, "ca.pem", &[]), Some(id("user"))).unwrap();
         let (taken, called) = call(&mut server, &caller).await;
         assert_eq!(taken, Err(reason), "{name}");
-        assert_ne!(called, Ok(true), "{name}");
+        assert_eq!(called, Err(Reason::Refused), "{name}");
     }
     // The next one is none the worse for it.
-    assert_eq!(call(&mut server, &mesh.order()).await.1, Ok(true));
+    assert_eq!(call(&mut server, &mesh.order()).await.1, Ok(()));
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn only_those_who_are_listed_may_call() {
     let mut server = Server::start(&mesh.config("user", "ca.pem", &[clients])).await;
     assert_eq!(call(&mut server, &mesh.order()).await.0, Err(Reason::Identity));
     let tool = Connector::try_new(&mesh.config("tool", "ca.pem", &[]), Some(id("user"))).unwrap();
-    assert_eq!(call(&mut server, &tool).await, (Ok(Some("spiffe://tools/load".into())), Ok(true)));
+    assert_eq!(call(&mut server, &tool).await, (Ok(Some("spiffe://tools/load".into())), Ok(())));
 }
 
 #[tokio::test]

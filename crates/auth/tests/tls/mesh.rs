@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use seawall_auth::tls::{Acceptor, ClientStream, Config, Connector, LocalCa, Reason, SpiffeId};
+use seawall_auth::tls::{Acceptor, ClientStream, Config, Connector, HandshakeError, LocalCa, Reason, SpiffeId};
 use seawall_config::{ExposeSecret as _, Reader};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -159,8 +159,21 @@ impl Server {
 
 /// Whether something that is sent comes back, which is when both ends trust each other.
 pub(crate) async fn is_answered(stream: &mut ClientStream<TcpStream>) -> bool {
-    let mut byte = [0];
-    stream.write_all(b"?").await.is_ok() && stream.flush().await.is_ok() && stream.read_exact(&mut byte).await.is_ok()
+    answer(stream).await.is_ok()
+}
+
+/// The same, with what is said where nothing comes back.
+pub(crate) async fn answer(stream: &mut ClientStream<TcpStream>) -> Result<(), Reason> {
+    // A server that has refused already may have closed the connection.
+    let _ = stream.write_all(b"?").await;
+    let _ = stream.flush().await;
+    match stream.read_exact(&mut [0]).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let refused = error.get_ref().and_then(|error| error.downcast_ref::<HandshakeError>());
+            Err(refused.map_or(Reason::Other, HandshakeError::reason))
+        }
+    }
 }
 
 /// Asks until it is so. Each attempt is a real connection, so this does not spin.

@@ -50,6 +50,21 @@ async fn openssl_agrees_upon_both_versions_and_h2() {
     }
 }
 
+/// A session that is resumed would skip the check of a certificate that is no longer good.
+#[tokio::test]
+async fn openssl_cannot_resume_a_session() {
+    if is_left_out() {
+        return;
+    }
+    let mesh = Mesh::good();
+    let config = mesh.config("user", "ca.pem", &[]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (taken, said) = s_client(&mesh, &config, &format!("{version} -reconnect {GOOD}")).await;
+        assert!(taken.is_ok(), "{said}");
+        assert!(said.matches("New, TLSv1").count() == 6 && !said.contains("Reused"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn openssl_is_refused_for_what_is_not_good() {
     if is_left_out() {

@@ -128,15 +128,3 @@ async fn a_file_that_cannot_be_used_is_refused_with_one_line_and_what_was_before
     assert!(!is_taken(&server, &caller("user")).await);
     assert_eq!(log.count(REFUSED), 2);
 }
-
-/// A session that is resumed would skip the check of a certificate that is no longer good.
-#[tokio::test]
-async fn no_session_is_resumed() {
-    let mesh = Mesh::good();
-    let (server, order) = (mesh.user().await, mesh.order());
-    for _ in 0..3 {
-        let mut stream = server.connect(&order).await.unwrap();
-        assert!(is_answered(&mut stream).await);
-        assert_eq!(stream.get_ref().1.handshake_kind(), Some(tokio_rustls::rustls::HandshakeKind::Full));
-    }
-}
