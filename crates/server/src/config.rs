@@ -33,6 +33,8 @@ pub struct Config {
     /// How long a peer may take for the handshake of TLS, to begin to speak HTTP/2, and to send the
     /// headers of a call.
     pub handshake_timeout: Duration,
+    /// How long the message of a unary call may take to come, and its answer to be read.
+    pub message_timeout: Duration,
     /// How long a connection without calls is kept.
     pub connection_idle_timeout: Duration,
     /// How long a connection is used before its peer is told to make another one; up to a tenth more
@@ -213,6 +215,13 @@ impl Config {
                 "handshake_timeout",
                 "10s",
                 "how long a peer may take for TLS, to begin to speak HTTP/2, and to send the headers of a call",
+                "more than 0s",
+                positive,
+            ),
+            message_timeout: section.checked(
+                "message_timeout",
+                "30s",
+                "how long the message of a unary call may take to come, and its answer to be read",
                 "more than 0s",
                 positive,
             ),

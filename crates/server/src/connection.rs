@@ -88,7 +88,7 @@ pub(crate) async fn drive<I, S, B>(
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error = tonic::Status> + Send + 'static,
 {
-    let (cut, streams) = (Arc::new(OnceLock::new()), Streams::default());
+    let (cut, streams) = (Arc::new(OnceLock::new()), Streams::new(config.message_timeout));
     let conduct = Conduct::new(config.ping_interval_min, config.concurrent_streams_max, Instant::now());
     let io = Watched::new(io, conduct, config.handshake_timeout, Arc::clone(&cut));
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::limits::Limits;
 use crate::panics::PanicLayer;
 use crate::protocol::ProtocolLayer;
+use crate::unary::{Message, UnaryLayer};
 
 /// Composes the stack around the routes.
 pub(crate) fn stack(
@@ -46,7 +47,7 @@ pub(crate) fn stack(
         Some(of_timeout.by_path(path).budget.unwrap_or(usual))
     };
     let (rates, concurrency) = (Arc::clone(&limits.rates), limits.concurrency);
-    let (kinds, shed_kinds) = (policies.clone(), policies.clone());
+    let (kinds, shed_kinds, unary_kinds) = (policies.clone(), policies.clone(), policies.clone());
     let (streams, bytes_max) = (policies.clone(), config.message_bytes_max);
     let cpu = limits.cpu;
     let load = cpu.as_ref().map_or_else(|| CpuLoad::new().0, |cpu| cpu.load.clone());
@@ -76,6 +77,13 @@ pub(crate) fn stack(
             move |path: &str| !is_streaming(&shed_kinds, path),
             load,
         ))
+        // Right outside of the places of calls in flight, which are for neither messages nor answers that wait for
+        // their callers; inside of what refuses for less.
+        .layer(UnaryLayer::new(
+            move |path: &str| is_limited(path) && !is_streaming(&unary_kinds, path),
+            config.message_timeout,
+            bytes_max,
+        ))
         // Innermost of what refuses, so that it times the work itself.
         .layer(
             ConcurrencyLayer::new(
@@ -85,7 +93,7 @@ pub(crate) fn stack(
             .with_deadline(|| Deadline::current().map(Deadline::instant)),
         )
         // Innermost, because they are about how tonic reads a body.
-        .map_request(|request: Request<Incoming>| request.map(|body| body.map_err(broken_off)))
+        .map_request(|request: Request<Message<Incoming>>| request.map(|body| body.map_err(broken_off)))
         .layer(MessageLayer::new(move |path: &str| Expected {
             bytes_max,
             is_stream: is_sent_as_stream(&streams, path),

@@ -2,7 +2,8 @@
 //!
 //! hyper asks a body for more only when the peer has room for it. A peer that gives no room would hold
 //! a call, whose deadline is kept by that body, for as long as the connection lasts. So the task itself
-//! ends a call that has begun to answer and is not through when its deadline has passed for a while.
+//! ends a call that has begun to answer and is not through when its deadline has passed for a while; and
+//! one of which there is but one message to read, when that was not read for long.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -12,11 +13,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Response;
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use seawall_deadline::Deadline;
 use tokio::sync::Notify;
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::unary::Unary;
 
 /// What a call that ended at its deadline is given to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -25,7 +29,16 @@ thread_local! {
     /// The deadline of the call that this thread has just begun: hyper makes its task next.
     static BEGUN: Cell<Option<Deadline>> = const { Cell::new(None) };
     /// Whether the call that this thread polls has begun to answer.
-    static ANSWERS: Cell<bool> = const { Cell::new(false) };
+    static ANSWERS: Cell<Option<Answer>> = const { Cell::new(None) };
+}
+
+/// What a call answers with.
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    /// One message.
+    Unary,
+    /// Any number of them, each when there is one.
+    Other,
 }
 
 /// Begins a call, whose answer it marks.
@@ -43,22 +56,27 @@ pin_project! {
     }
 }
 
-impl<F: Future> Future for Call<F> {
+impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for Call<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let answer = self.project().call.poll(cx);
-        ANSWERS.set(answer.is_ready());
+        if let Poll::Ready(Ok(response)) = &answer {
+            let is_unary = response.extensions().get::<Unary>().is_some();
+            ANSWERS.set(Some(if is_unary { Answer::Unary } else { Answer::Other }));
+        }
         answer
     }
 }
 
 /// The calls that are open on a connection.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Streams(Arc<Open>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    /// What a peer is given to read an answer of one message.
+    message_timeout: Duration,
     now: AtomicUsize,
     /// All that ever were.
     total: AtomicUsize,
@@ -66,9 +84,14 @@ struct Open {
 }
 
 impl Streams {
+    pub(super) fn new(message_timeout: Duration) -> Self {
+        let (now, total, none) = Default::default();
+        Self(Arc::new(Open { message_timeout, now, total, none }))
+    }
+
     /// Returns when there has been no call for this long. Cancel-safe.
     pub(super) async fn idle(&self, time: Duration) {
-        let Open { now, total, none } = &*self.0;
+        let Open { now, total, none, .. } = &*self.0;
         loop {
             let before = total.load(Ordering::Relaxed);
             if now.load(Ordering::Acquire) > 0 {
@@ -100,7 +123,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
         self.0.now.fetch_add(1, Ordering::Relaxed);
         self.0.total.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&self.0));
-        tokio::spawn(Stream { stream, deadline: BEGUN.take(), answers: false, timer: None, _counted: counted });
+        tokio::spawn(Stream { stream, deadline: BEGUN.take(), answer: None, timer: None, counted });
     }
 }
 
@@ -110,10 +133,10 @@ pin_project! {
         #[pin]
         stream: F,
         deadline: Option<Deadline>,
-        answers: bool,
+        answer: Option<Answer>,
         #[pin]
         timer: Option<Sleep>,
-        _counted: Counted,
+        counted: Counted,
     }
 }
 
@@ -122,14 +145,17 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        ANSWERS.set(false);
+        ANSWERS.set(None);
         if this.stream.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        *this.answers |= ANSWERS.get();
-        let Some(deadline) = this.deadline.filter(|_| *this.answers) else { return Poll::Pending };
+        *this.answer = this.answer.or(ANSWERS.get());
+        let Some(answer) = *this.answer else { return Poll::Pending };
         if this.timer.is_none() {
-            this.timer.set(Some(sleep_until(deadline.instant() + LAST_WORDS)));
+            let at_deadline = this.deadline.map(|deadline| deadline.instant() + LAST_WORDS);
+            let unread = matches!(answer, Answer::Unary).then(|| Instant::now() + this.counted.0.message_timeout);
+            let Some(end) = at_deadline.into_iter().chain(unread).min() else { return Poll::Pending };
+            this.timer.set(Some(sleep_until(end)));
         }
         this.timer.as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx))
     }

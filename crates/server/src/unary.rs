@@ -1,0 +1,229 @@
+//! Unary calls take a place among those in flight with their message in hand, and leave it when the
+//! work is done.
+//!
+//! Places are for work. A caller that sends its message byte by byte, or does not read its answer,
+//! would hold one for as long as it likes, and a few hundred of such calls all of them. So the message
+//! is waited for before there is a place, and the answer is taken from the handler before anybody reads
+//! it. Both are bounded, in time and in bytes (`unary/held.rs`).
+
+mod arrival;
+mod held;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, request};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use seawall_error::Error;
+use tonic::Status;
+use tower::{Layer, Service};
+
+use arrival::Arrival;
+use held::{Budget, Held};
+
+/// In the extensions of a response: there is one message in it, so that whoever wants it can have it
+/// soon.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unary;
+
+/// Waits for the messages of unary calls, and for nobody to read their answers.
+#[derive(Debug, Clone)]
+pub(crate) struct UnaryLayer<U> {
+    is_unary: U,
+    message_timeout: Duration,
+    message_bytes_max: usize,
+    budget: Arc<Budget>,
+}
+
+impl<U: Fn(&str) -> bool> UnaryLayer<U> {
+    /// `is_unary` is asked with the path of a call whether neither side of it streams.
+    pub(crate) fn new(is_unary: U, message_timeout: Duration, message_bytes_max: usize) -> Self {
+        Self { is_unary, message_timeout, message_bytes_max, budget: Arc::new(Budget::of(message_bytes_max)) }
+    }
+}
+
+impl<S, U: Clone> Layer<S> for UnaryLayer<U> {
+    type Service = UnaryCalls<S, U>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        UnaryCalls { inner, layer: self.clone() }
+    }
+}
+
+/// The service of [`UnaryLayer`].
+#[derive(Debug, Clone)]
+pub(crate) struct UnaryCalls<S, U> {
+    inner: S,
+    layer: UnaryLayer<U>,
+}
+
+impl<S, U, A, B> Service<Request<A>> for UnaryCalls<S, U>
+where
+    S: Service<Request<Message<A>>, Response = Response<B>> + Clone,
+    U: Fn(&str) -> bool,
+    A: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Response = Response<Message<B>>;
+    type Error = S::Error;
+    type Future = UnaryFuture<S, A, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        if !(self.layer.is_unary)(request.uri().path()) {
+            let call = self.inner.call(request.map(Message::unread));
+            return UnaryFuture { state: State::Running { call, budget: None } };
+        }
+        // The service that is ready goes with the call; the next call readies its copy.
+        let copy = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, copy);
+        let (parts, body) = request.into_parts();
+        let UnaryLayer { message_timeout, message_bytes_max, budget, .. } = &self.layer;
+        let arrival = Arrival::new(body, *message_bytes_max, *message_timeout, Held::new(Arc::clone(budget)));
+        UnaryFuture { state: State::Arriving { arrival, waiting: Some((inner, parts)), budget: Arc::clone(budget) } }
+    }
+}
+
+pin_project! {
+    /// The response of [`UnaryCalls`]. Dropping it drops the call.
+    pub(crate) struct UnaryFuture<S, A: Body, F> {
+        #[pin]
+        state: State<S, A, F>,
+    }
+}
+
+pin_project! {
+    /// `Arriving` becomes `Running` when the message is there, and ends when it comes too late or is too
+    /// much. `budget` is that of a unary call.
+    #[project = StateProj]
+    enum State<S, A: Body, F> {
+        Arriving { #[pin] arrival: Arrival<A>, waiting: Option<(S, request::Parts)>, budget: Arc<Budget> },
+        Running { #[pin] call: F, budget: Option<Arc<Budget>> },
+    }
+}
+
+impl<S, A, B> Future for UnaryFuture<S, A, S::Future>
+where
+    S: Service<Request<Message<A>>, Response = Response<B>>,
+    A: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Output = Result<Response<Message<B>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Arriving { arrival, waiting, budget } => {
+                    let arrived = ready!(arrival.poll(cx));
+                    let message = match (arrived, waiting.take()) {
+                        (Ok(message), Some((mut inner, parts))) => inner.call(Request::from_parts(parts, message)),
+                        (Err(error), _) => return Poll::Ready(Ok(refused(error))),
+                        (Ok(_), None) => return Poll::Ready(Ok(refused(Error::deadline_exceeded()))),
+                    };
+                    let budget = Some(Arc::clone(budget));
+                    state.set(State::Running { call: message, budget });
+                }
+                StateProj::Running { call, budget } => {
+                    let response = ready!(call.poll(cx))?;
+                    return Poll::Ready(Ok(match budget.take() {
+                        Some(budget) => taken(response, Held::new(budget), cx),
+                        None => response.map(Message::unread),
+                    }));
+                }
+            }
+        }
+    }
+}
+
+fn refused<B: Body<Data = Bytes>>(error: Error) -> Response<Message<B>> {
+    Status::from(error).into_http()
+}
+
+/// The response of a unary call with as much of its answer as is there.
+fn taken<B: Body<Data = Bytes> + Unpin>(
+    mut response: Response<B>,
+    mut held: Held,
+    cx: &mut Context<'_>,
+) -> Response<Message<B>> {
+    response.extensions_mut().insert(Unary);
+    response.map(|mut body| {
+        let mut frames = [None, None];
+        for frame in &mut frames {
+            let Poll::Ready(Some(next)) = Pin::new(&mut body).poll_frame(cx) else { break };
+            let bytes = next.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
+            *frame = Some(next);
+            if held.add(bytes).is_err() {
+                // The rest stays where it is, and the call in its place.
+                break;
+            }
+        }
+        Message { frames, rest: Some(body), _held: Some(held) }
+    })
+}
+
+/// What was read.
+type ReadFrame<B> = Result<Frame<<B as Body>::Data>, <B as Body>::Error>;
+
+/// A body of which the beginning was read: of a unary call, usually all of it.
+pub(crate) struct Message<B: Body> {
+    frames: [Option<ReadFrame<B>>; 2],
+    rest: Option<B>,
+    _held: Option<Held>,
+}
+
+impl<B: Body> Message<B> {
+    fn unread(body: B) -> Self {
+        Self { frames: [None, None], rest: Some(body), _held: None }
+    }
+}
+
+/// A body that has ended.
+impl<B: Body> Default for Message<B> {
+    fn default() -> Self {
+        Self { frames: [None, None], rest: None, _held: None }
+    }
+}
+
+impl<B> Body for Message<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    // What was read is not polled again.
+    Self: Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(frame) = self.frames.iter_mut().find_map(Option::take) {
+            return Poll::Ready(Some(frame));
+        }
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.iter().all(Option::is_none) && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read: u64 =
+            self.frames.iter().flatten().flatten().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
+        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + read);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + read);
+        }
+        hint
+    }
+}
