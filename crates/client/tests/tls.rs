@@ -16,13 +16,16 @@ use seawall_policy::Policies;
 use seawall_server::Server;
 use seawall_shutdown::Shutdown;
 use tempfile::TempDir;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::Service;
 
+/// How long something may take that is waited for, before it is taken for what will not happen.
+const PATIENCE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The files of the processes of a trust domain.
@@ -70,25 +73,42 @@ impl Mesh {
     }
 
     /// A server of `user`.
-    async fn serve(&self, more: &[(&str, &str)]) -> Running {
-        let mut reader = Reader::new("", "", self.settings("user", more));
-        let config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
-        let callers = Callers::default();
-        let server = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap();
-        let bound = server.add_service(callers.clone()).bind().await.unwrap();
-        let (address, shutdown) = (bound.address().unwrap(), Shutdown::new(Duration::from_secs(5)));
-        tokio::spawn(bound.run(shutdown.clone()));
-        Running { address, callers, _shutdown: shutdown }
+    async fn serve(&self) -> Running {
+        serve(self.settings("user", &[])).await
     }
 
-    /// A channel of a process to a server.
+    /// A channel of a process to a server, which must have that identity.
     fn channel(&self, service: &str, server: &Running, identity: &str) -> Channel {
         let address = format!("https://{}", server.address);
         let more = [("SEAWALL_USER_ADDRESS", address.as_str()), ("SEAWALL_USER_IDENTITY", identity)];
-        let mut reader = Reader::new("", "", self.settings(service, &more));
-        let config = Config::read(&mut reader.section("user"), "http://127.0.0.1:1");
-        Channel::new("user", &config, &Policies::default())
+        channel(self.settings(service, &more))
     }
+}
+
+/// A mesh in which everything is as it should be.
+fn good() -> Mesh {
+    let mesh = Mesh::new();
+    mesh.issue("user", &mesh.ca);
+    mesh.issue("order", &mesh.ca);
+    mesh
+}
+
+async fn serve(settings: Vec<(String, String)>) -> Running {
+    let mut reader = Reader::new("", "", settings);
+    let config = seawall_server::Config::read(&mut reader.section("server"), 0, 0);
+    let callers = Callers::default();
+    let server = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap();
+    let health = server.health().clone();
+    let bound = server.add_service(callers.clone()).bind().await.unwrap();
+    let (address, shutdown) = (bound.address().unwrap(), Shutdown::new(Duration::from_secs(5)));
+    tokio::spawn(bound.run(shutdown.clone()));
+    Running { address, callers, health, _shutdown: shutdown }
+}
+
+fn channel(settings: Vec<(String, String)>) -> Channel {
+    let mut reader = Reader::new("", "", settings);
+    let config = Config::read(&mut reader.section("user"), "http://127.0.0.1:1");
+    Channel::new("user", &config, &Policies::default())
 }
 
 fn valid() -> std::ops::Range<SystemTime> {
@@ -98,6 +118,7 @@ fn valid() -> std::ops::Range<SystemTime> {
 struct Running {
     address: SocketAddr,
     callers: Callers,
+    health: seawall_health::Health,
     _shutdown: Shutdown,
 }
 
@@ -124,16 +145,20 @@ impl Service<Request<Body>> for Callers {
     }
 }
 
+/// Asks until it is so. Each attempt is a real connection, so this does not spin.
+async fn until(mut ask: impl AsyncFnMut() -> bool) {
+    let asked = async { while !ask().await {} };
+    tokio::time::timeout(PATIENCE, asked).await.expect("it never was so");
+}
+
 async fn check(channel: &Channel) -> Result<(), Status> {
     HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.map(drop)
 }
 
 #[tokio::test]
 async fn a_call_over_mtls_is_answered_and_tells_who_calls() {
-    let mesh = Mesh::new();
-    mesh.issue("user", &mesh.ca);
-    mesh.issue("order", &mesh.ca);
-    let server = mesh.serve(&[]).await;
+    let mesh = good();
+    let server = mesh.serve().await;
     let channel = mesh.channel("order", &server, "spiffe://shop/user");
     check(&channel).await.unwrap();
     let request =
@@ -144,4 +169,59 @@ async fn a_call_over_mtls_is_answered_and_tells_who_calls() {
     let callers = server.callers.0.lock().unwrap().clone();
     let ids: Vec<_> = callers.iter().map(|caller| caller.as_ref().unwrap().id().to_string()).collect();
     assert_eq!(ids, ["spiffe://shop/order"]);
+}
+
+#[tokio::test]
+async fn who_is_not_who_it_must_be_gets_no_call() {
+    let mesh = good();
+    mesh.issue("stranger", &LocalCa::try_new("test", &valid()).unwrap());
+    let server = mesh.serve().await;
+    for (service, identity) in [("order", "spiffe://shop/billing"), ("stranger", "spiffe://shop/user")] {
+        let refused = check(&mesh.channel(service, &server, identity)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable, "{service} to {identity}: {refused}");
+    }
+    assert!(server.callers.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn there_is_no_way_back_to_plaintext() {
+    let mesh = good();
+    let secure = mesh.serve().await;
+    let address = ("SEAWALL_USER_ADDRESS".to_owned(), format!("http://{}", secure.address));
+    let refused = check(&channel(vec![address])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+
+    let local = |name: &str| (format!("SEAWALL_SERVER_{name}"), "127.0.0.1:0".to_owned());
+    let plain = serve(vec![local("LISTEN"), local("METRICS_LISTEN")]).await;
+    let refused = check(&mesh.channel("order", &plain, "spiffe://shop/user")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+}
+
+/// Everything is replaced at once, the authority as well, while a stream is open.
+#[tokio::test]
+async fn a_stream_goes_on_while_certificates_are_replaced() {
+    let mesh = good();
+    let server = mesh.serve().await;
+    let latch = server.health.latch("database");
+    let old = mesh.channel("order", &server, "spiffe://shop/user");
+    let watched = HealthClient::new(old.clone()).watch(HealthCheckRequest::default()).await.unwrap();
+    let mut watched = watched.into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+
+    let next = LocalCa::try_new("test", &valid()).unwrap();
+    mesh.write("ca.pem", &next.certificate());
+    mesh.write("next.pem", &next.certificate());
+    mesh.issue("user", &next);
+    mesh.issue("renewed", &next);
+    // Both trust the new authority alone, and so a server that has its certificate.
+    let ca = mesh.folder.path().join("next.pem").display().to_string();
+    let address = format!("https://{}", server.address);
+    let more = [("SEAWALL_TLS_CA", ca.as_str()), ("SEAWALL_USER_ADDRESS", address.as_str())];
+    until(async || check(&channel(mesh.settings("renewed", &more))).await.is_ok()).await;
+    let refused = check(&channel(mesh.settings("order", &more))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "the old certificate is good no more: {refused}");
+
+    latch.ready();
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    check(&old).await.unwrap();
 }
