@@ -42,9 +42,11 @@ pub(crate) async fn run<L, S, B>(
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&mut listener, &permits) => accepted,
-            Some(_) = connections.join_next() => continue,
+            // First, because whoever comes now can go to a process that has taken over the listener.
+            biased;
             () = shutdown.begun() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&mut listener, &permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let (stack, config, shutdown) = (stack.clone(), Arc::clone(&config), shutdown.clone());

@@ -1,12 +1,14 @@
 //! A server over real sockets, seen through a real client.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use seawall_config::Reader;
-use seawall_server::{Config, Server};
+use seawall_server::{Config, Listener, Server};
 use seawall_shutdown::Shutdown;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -33,6 +35,18 @@ async fn start(drain_timeout: Duration) -> Running {
     let shutdown = Shutdown::new(drain_timeout);
     let task = tokio::spawn(bound.run(shutdown.clone()));
     Running { address, metrics, health, shutdown, task }
+}
+
+/// Where there is always a connection to be accepted.
+struct Crowd(Arc<AtomicUsize>);
+
+impl Listener for Crowd {
+    type Io = DuplexStream;
+
+    async fn accept(&mut self) -> std::io::Result<(DuplexStream, SocketAddr)> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok((tokio::io::duplex(1_024).0, ([127, 0, 0, 1], 1).into()))
+    }
 }
 
 async fn client(address: SocketAddr) -> HealthClient<Channel> {
@@ -145,4 +159,19 @@ async fn an_address_that_is_taken_is_named() {
     let config = Config::read(&mut Reader::new("", "", variables).section("server"), 0, 0);
     let error = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap().bind().await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on {taken}"));
+}
+
+/// A process that hands its sockets over would otherwise take a connection away from its successor, only
+/// to close it: calls failed that came by it.
+#[tokio::test]
+async fn a_server_that_drains_leaves_connections_to_others() {
+    let accepted = Arc::new(AtomicUsize::new(0));
+    for _ in 0..20 {
+        let config = Config::read(&mut Reader::new("", "", [("", ""); 0]).section("server"), 0, 0);
+        let server = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let shutdown = Shutdown::new(Duration::from_secs(5));
+        shutdown.begin();
+        server.serve(Crowd(Arc::clone(&accepted)), shutdown).await.unwrap();
+    }
+    assert_eq!(accepted.load(Ordering::Relaxed), 0);
 }
