@@ -98,6 +98,10 @@ fn address(text: &str) -> Option<(Scheme, Authority)> {
         return None;
     }
     let (scheme, authority) = (uri.scheme?, uri.authority?);
+    // A name and a password are no part of a call, and would be shown wherever the address is.
+    if authority.host().is_empty() || authority.as_str().contains('@') {
+        return None;
+    }
     let port = match scheme.as_str() {
         "http" => 80,
         "https" => 443,
@@ -239,7 +243,8 @@ mod tests {
         assert_eq!(read("http://10.0.0.1:1, http://[::1]:2"), Some(2));
         let bad =
             ["", ",", "user:50051", "ftp://user:1", "http://user:0", "http://user:1/path", "http://a:1,,http://b:2"];
-        for bad in bad.into_iter().chain(["http://a:1,https://b:2", "https://a:1,http://b:2"]) {
+        let mixed = ["http://a:1,https://b:2", "https://a:1,http://b:2"];
+        for bad in bad.into_iter().chain(mixed).chain(["http://:80", "http://me:secret@user:1"]) {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }
