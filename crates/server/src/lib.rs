@@ -9,11 +9,11 @@
 //!
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `protocol.rs` and
-//! `panics.rs` are layers of no use elsewhere, as is `unary.rs`; `limits.rs` has what the stack's limits are. `serve.rs`
-//! accepts and drains connections, which `listener.rs` takes from TCP; `connection.rs` is the life of one
-//! and how it is judged. `admission.rs` decides who may call; `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
-//! starts a process
-//! and `handover.rs` the one after it.
+//! `panics.rs` are layers of no use elsewhere, as is `unary.rs`; `whole.rs` tells the end of a request from
+//! a reset; `limits.rs` has what the stack's limits are. `serve.rs` accepts and drains connections, which
+//! `listener.rs` takes from TCP; `connection.rs` is the life of one and how it is judged. `admission.rs`
+//! decides who may call; `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
+//! starts a process and `handover.rs` the one after it.
 
 mod admin;
 mod admission;
@@ -28,6 +28,7 @@ mod protocol;
 mod serve;
 mod stack;
 mod unary;
+mod whole;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

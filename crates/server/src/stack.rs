@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use seawall_auth::AuthLayer;
 use seawall_deadline::{Deadline, EnforceLayer};
@@ -15,14 +14,14 @@ use seawall_policy::Policies;
 use seawall_propagation::InboundLayer;
 use seawall_telemetry::ServerLayer;
 use tonic::service::Routes;
-use tonic::{Code, Status};
 use tower::{Service, ServiceBuilder};
 
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::panics::PanicLayer;
 use crate::protocol::ProtocolLayer;
-use crate::unary::{Message, UnaryLayer};
+use crate::unary::UnaryLayer;
+use crate::whole::Whole;
 
 /// Composes the stack around the routes.
 pub(crate) fn stack(
@@ -77,6 +76,8 @@ pub(crate) fn stack(
             move |path: &str| !is_streaming(&shed_kinds, path),
             load,
         ))
+        // Outside of all that reads a body.
+        .map_request(|request: Request<Incoming>| request.map(Whole::new))
         // Right outside of the places of calls in flight, which are for neither messages nor answers that wait for
         // their callers; inside of what refuses for less.
         .layer(UnaryLayer::new(
@@ -92,8 +93,7 @@ pub(crate) fn stack(
             )
             .with_deadline(|| Deadline::current().map(Deadline::instant)),
         )
-        // Innermost, because they are about how tonic reads a body.
-        .map_request(|request: Request<Message<Incoming>>| request.map(|body| body.map_err(broken_off)))
+        // Innermost, because it is about how tonic reads a body.
         .layer(MessageLayer::new(move |path: &str| Expected {
             bytes_max,
             is_stream: is_sent_as_stream(&streams, path),
@@ -116,15 +116,6 @@ fn is_streaming(policies: &Policies, path: &str) -> bool {
 fn is_sent_as_stream(policies: &Policies, path: &str) -> bool {
     let contract = policies.contract();
     contract.id(path).and_then(|id| contract.method(id)).is_none_or(|method| method.is_client_streaming)
-}
-
-/// What reading a request fails with when its caller is gone.
-///
-/// tonic takes `CANCELLED` for the end of the stream, so that a handler would go on with the part of
-/// it that has come as if it were the whole. Nobody sees the status: there is no caller any more.
-fn broken_off(error: hyper::Error) -> Status {
-    let status = Status::from_error(Box::new(error));
-    if status.code() == Code::Cancelled { Status::aborted("the caller has cancelled the call") } else { status }
 }
 
 #[cfg(test)]

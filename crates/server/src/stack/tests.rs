@@ -24,8 +24,9 @@ fn every_layer_stands_where_its_reason_puts_it() {
         "auth::layer::Auth<",
         "limit::rate_layer::Rate<",
         "limit::shed_layer::Shedding<",
-        "limit::concurrency_layer::Concurrency<",
         "map_request::MapRequest<",
+        "unary::UnaryCalls<",
+        "limit::concurrency_layer::Concurrency<",
         "message::layers::Server<",
         "Routes",
     ];
