@@ -253,3 +253,12 @@ async fn an_answer_that_nobody_reads_ends_after_its_deadline() {
     let error = call(&sender, post(CHECK).header("grpc-timeout", "100m"), EMPTY).await.unwrap_err();
     assert_eq!(error.reason(), Some(h2::Reason::CANCEL), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_no_http2_is_hung_up_on_and_not_reset() {
+    let (address, _shutdown) = serve(&[]).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // Longer than a preface: what is not read of it would have the connection reset.
+    stream.write_all(b"INVALID CONNECTION PREFACE\r\n\r\n, and more of it").await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.expect("the end, and no reset");
+}

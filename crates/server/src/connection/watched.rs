@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,9 +17,12 @@ use super::frames::{Frames, GOAWAY};
 
 /// `ENHANCE_YOUR_CALM` (RFC 9113, section 7).
 const ENHANCE_YOUR_CALM: u32 = 0xb;
+/// How much of what nobody will read is read at the end, and how much at a time.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
+const UNREAD_READ_BYTES: usize = 4 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Watched<I> {
+pub(super) struct Watched<I: AsyncRead + Unpin> {
     io: I,
     conduct: Conduct,
     received: Frames,
@@ -68,6 +71,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Watched<I> {
             Ok(())
         });
         let Ok(()) = noted;
+    }
+}
+
+impl<I: AsyncRead + Unpin> Drop for Watched<I> {
+    /// Reads what has come and nobody will read. A socket that is closed with something unread in it
+    /// resets the connection, and the peer may lose what it was told last.
+    fn drop(&mut self) {
+        let (mut bytes, mut cx) = ([0; UNREAD_READ_BYTES], Context::from_waker(Waker::noop()));
+        for _ in 0..UNREAD_BYTES_MAX / UNREAD_READ_BYTES {
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.io).poll_read(&mut cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+        }
     }
 }
 
