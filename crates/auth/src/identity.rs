@@ -29,7 +29,7 @@ struct Inner {
 #[derive(PartialEq, Eq)]
 struct User {
     issuer: Arc<str>,
-    claims: Claims,
+    claims: Arc<Claims>,
 }
 
 impl Identity {
@@ -39,7 +39,7 @@ impl Identity {
     }
 
     /// The identity of a token, and of the certificate of the connection that it came over, if it has one.
-    pub(crate) fn of_user(service: Option<SpiffeId>, issuer: Arc<str>, claims: Claims) -> Self {
+    pub(crate) fn of_user(service: Option<SpiffeId>, issuer: Arc<str>, claims: Arc<Claims>) -> Self {
         Self(Arc::new(Inner { service, user: Some(User { issuer, claims }) }))
     }
 

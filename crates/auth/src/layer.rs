@@ -2,6 +2,7 @@
 
 mod config;
 mod guard;
+mod verified;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -3,6 +3,7 @@
 mod descriptor;
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use prost::Message as _;
 
@@ -98,12 +99,18 @@ impl Rules {
         self.by_path.get(path).unwrap_or(&NOBODY)
     }
 
+    /// Every method with its rule, by name, `package.Service/Method`.
+    pub fn methods(&self) -> Vec<(&str, &Rule)> {
+        let mut methods: Vec<_> =
+            self.by_path.iter().map(|(path, rule)| (path.trim_start_matches('/'), rule)).collect();
+        methods.sort_unstable_by_key(|(method, _)| *method);
+        methods
+    }
+
     /// The methods that nobody may call, in order: those without a rule.
     pub fn denied(&self) -> Vec<&str> {
-        let denied = self.by_path.iter().filter(|(_, rule)| rule.0.is_empty());
-        let mut paths: Vec<&str> = denied.map(|(path, _)| path.trim_start_matches('/')).collect();
-        paths.sort_unstable();
-        paths
+        let methods = self.methods().into_iter();
+        methods.filter(|(_, rule)| rule.0.is_empty()).map(|(method, _)| method).collect()
     }
 
     fn add(&mut self, file: &FileDescriptorProto, trust_domain: Option<&str>, mistakes: &mut Vec<String>) {
@@ -152,6 +159,37 @@ impl Rule {
             None => Verdict::Unauthenticated,
             Some(identity) if self.0.iter().any(|allow| allow.lets_in(identity)) => Verdict::Allowed,
             Some(_) => Verdict::Denied,
+        }
+    }
+}
+
+/// Such as `scope users.read, or order with role admin`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, allow) in self.0.iter().enumerate() {
+            write!(f, "{}{allow}", if index == 0 { "" } else { ", or " })?;
+        }
+        if self.0.is_empty() { f.write_str("nobody") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::If { callers, scopes, roles } = self else {
+            return f.write_str(if *self == Self::Public { "anybody" } else { "whoever shows who they are" });
+        };
+        let callers = callers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        let conditions = [("", callers), ("scope ", scopes.join(" and ")), ("role ", roles.join(" or "))];
+        let conditions = conditions.iter().filter(|(_, words)| !words.is_empty());
+        f.write_str(&conditions.map(|(kind, words)| format!("{kind}{words}")).collect::<Vec<_>>().join(", with "))
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Service { service, .. } => f.write_str(service),
         }
     }
 }

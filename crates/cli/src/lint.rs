@@ -2,6 +2,7 @@
 
 mod code;
 mod policy;
+mod rules;
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -14,7 +15,7 @@ use crate::terminal;
 use crate::tools::is_ci;
 use crate::workspace::Workspace;
 
-/// Checks formatting, code and contracts: cargo fmt, clippy, buf lint, policies.
+/// Checks formatting, code and contracts: cargo fmt, clippy, buf lint, policies, rules.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,9 +38,11 @@ enum Only {
     Buf,
     /// Whether budgets, retries and calls of the contracts fit together, and fit the code
     Policy,
+    /// Whether every method says who may call it
+    Auth,
 }
 
-const ALL: [Only; 4] = [Only::Fmt, Only::Clippy, Only::Buf, Only::Policy];
+const ALL: [Only; 5] = [Only::Fmt, Only::Clippy, Only::Buf, Only::Policy, Only::Auth];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
@@ -67,6 +70,7 @@ fn check(workspace: &Workspace, only: Only) -> Check {
         }),
         Only::Buf => buf_lint(workspace),
         Only::Policy => policy::check(workspace),
+        Only::Auth => rules::check(workspace),
     }
 }
 

@@ -8,6 +8,8 @@ use super::{Expected, Rejected};
 
 /// OpenID Connect Core, section 2, in bytes.
 const SUBJECT_BYTES_MAX: usize = 255;
+/// Scopes of a token, and roles.
+const WORDS_MAX: usize = 256;
 
 /// Where issuers put what has no name of its own in RFC 7519: the way to a member of the claims, with
 /// points between objects, such as `realm_access.roles`.
@@ -26,6 +28,8 @@ pub struct Claims {
     pub subject: String,
     /// Until when it is valid, without the leeway.
     pub expires: SystemTime,
+    /// From when on, if it says so.
+    pub begins: Option<SystemTime>,
     /// What it may be used for.
     pub scopes: Vec<String>,
     /// What its subject is.
@@ -65,22 +69,33 @@ impl Claims {
         if !is_for_us {
             return Err(Rejected::Audience);
         }
-        let (now, leeway) = (seconds(now), expected.leeway.as_secs_f64());
-        if now >= claims.exp + leeway {
-            return Err(Rejected::Expired);
-        }
-        if claims.nbf.is_some_and(|nbf| now + leeway < nbf) {
-            return Err(Rejected::NotYetValid);
-        }
         let is_subject = (1..=SUBJECT_BYTES_MAX).contains(&claims.sub.len()) && !claims.sub.contains(char::is_control);
-        let expires = Duration::try_from_secs_f64(claims.exp).ok().and_then(|exp| UNIX_EPOCH.checked_add(exp));
-        let (Some(expires), true) = (expires, is_subject) else { return Err(Rejected::Claims) };
-        Ok(Self {
+        if !is_subject {
+            return Err(Rejected::Claims);
+        }
+        let read = Self {
             subject: claims.sub,
-            expires,
+            expires: time(claims.exp)?,
+            begins: claims.nbf.map(time).transpose()?,
             scopes: words(&claims.others, &expected.names.scopes)?,
             roles: words(&claims.others, &expected.names.roles)?,
-        })
+        };
+        read.check_time(now, expected.leeway)?;
+        Ok(read)
+    }
+
+    /// Whether they hold now, as far as clocks agree.
+    ///
+    /// # Errors
+    /// If they do not any more, or not yet.
+    pub fn check_time(&self, now: SystemTime, leeway: Duration) -> Result<(), Rejected> {
+        if self.expires.checked_add(leeway).is_none_or(|end| now >= end) {
+            return Err(Rejected::Expired);
+        }
+        if self.begins.is_some_and(|begin| now.checked_add(leeway).is_none_or(|latest| latest < begin)) {
+            return Err(Rejected::NotYetValid);
+        }
+        Ok(())
     }
 }
 
@@ -89,17 +104,20 @@ fn words(claims: &Map<String, Value>, way: &str) -> Result<Vec<String>, Rejected
     let mut steps = way.split('.');
     let first = steps.next().and_then(|step| claims.get(step));
     let found = steps.try_fold(first, |value, step| Some(value?.get(step))).flatten();
-    match found {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(text.split_ascii_whitespace().map(str::to_owned).collect()),
-        Some(Value::Array(list)) => {
-            list.iter().map(|word| word.as_str().map(str::to_owned).ok_or(Rejected::Claims)).collect()
-        }
-        Some(_) => Err(Rejected::Claims),
-    }
+    let words: Vec<String> = match found {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(text)) => text.split_ascii_whitespace().map(str::to_owned).collect(),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|word| word.as_str().map(str::to_owned).ok_or(Rejected::Claims))
+            .collect::<Result<_, _>>()?,
+        Some(_) => return Err(Rejected::Claims),
+    };
+    if words.len() <= WORDS_MAX { Ok(words) } else { Err(Rejected::Claims) }
 }
 
-/// Since 1970; before it, none.
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+/// A time in seconds since 1970. One before that is over as well.
+fn time(seconds: f64) -> Result<SystemTime, Rejected> {
+    let since = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| Rejected::Claims)?;
+    UNIX_EPOCH.checked_add(since).ok_or(Rejected::Claims)
 }

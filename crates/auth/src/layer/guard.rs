@@ -10,6 +10,7 @@ use seawall_error::{Code, Error, SEAWALL};
 use seawall_provenance::decided;
 
 use super::config::Config;
+use super::verified::{self, Verified};
 use crate::Identity;
 use crate::jwks::Keyring;
 use crate::jwt::{self, Claims, Expected, Rejected, TOKEN_BYTES_MAX};
@@ -31,6 +32,7 @@ struct Tokens {
     expected: Expected,
     issuer: Arc<str>,
     keyring: Keyring,
+    verified: Verified,
 }
 
 /// What is said of a call. Later, if a token may have a key that is about to come.
@@ -63,6 +65,7 @@ impl Guard {
             issuer: tokens.expected.issuer.as_str().into(),
             expected: tokens.expected,
             keyring: Keyring::new(tokens.source, tokens.times),
+            verified: Verified::default(),
         });
         Ok(Self(Arc::new(Inner { rules, tokens })))
     }
@@ -123,14 +126,20 @@ impl Guard {
 }
 
 impl Tokens {
-    fn claims(&self, token: &str) -> Result<Claims, Failed> {
+    fn claims(&self, token: &str) -> Result<Arc<Claims>, Failed> {
         let keys = self.keyring.keys().map_err(|_| Failed::NoKeys)?;
-        jwt::verify(token, &keys, &self.expected, SystemTime::now()).map_err(Failed::Rejected)
+        let (name, now) = (verified::name(token), SystemTime::now());
+        if let Some(claims) = self.verified.get(&name, &keys) {
+            return claims.check_time(now, self.expected.leeway).map(|()| claims).map_err(Failed::Rejected);
+        }
+        let claims = jwt::verify(token, &keys, &self.expected, now).map(Arc::new).map_err(Failed::Rejected)?;
+        self.verified.add(name, &keys, Arc::clone(&claims));
+        Ok(claims)
     }
 }
 
 impl Credentials {
-    fn identity(&self, user: Option<(&Tokens, Claims)>) -> Option<Identity> {
+    fn identity(&self, user: Option<(&Tokens, Arc<Claims>)>) -> Option<Identity> {
         match user {
             Some((tokens, claims)) => Some(Identity::of_user(self.service.clone(), Arc::clone(&tokens.issuer), claims)),
             None => self.service.clone().map(Identity::of_service),

@@ -189,6 +189,18 @@ async fn without_keys_that_are_fresh_enough_nobody_is_let_in_by_a_token() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_good_is_not_for_longer_than_its_time() {
+    let edge = Edge::new(BY_USER, "leeway = '0s'");
+    edge.with_keys(edge.guard.ready()).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let token = bearer(&edge.signer, json!({"exp": now + 2}));
+    while edge.call("/t.S/A", &[&token]).await == "None Some(\"ada\")" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(edge.call("/t.S/A", &[&token]).await, "Unauthenticated TOKEN_EXPIRED");
+}
+
+#[tokio::test]
 async fn a_service_is_known_by_its_certificate_and_a_bad_token_spoils_it() {
     let edge = Edge::new("allow: {callers: \"order\"}", "");
     edge.with_keys(edge.guard.ready()).await;

@@ -34,9 +34,14 @@ fn service(id: &str) -> Option<SpiffeId> {
 
 fn user(service: Option<SpiffeId>, scopes: &[&str], roles: &[&str]) -> Identity {
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
-    let claims =
-        Claims { subject: "ada".into(), expires: SystemTime::now(), scopes: words(scopes), roles: words(roles) };
-    Identity::of_user(service, "https://id.example".into(), claims)
+    let claims = Claims {
+        subject: "ada".into(),
+        expires: SystemTime::now(),
+        begins: None,
+        scopes: words(scopes),
+        roles: words(roles),
+    };
+    Identity::of_user(service, "https://id.example".into(), claims.into())
 }
 
 fn judge(rules: &Rules, path: &str, identity: Option<&Identity>) -> Verdict {

@@ -37,6 +37,11 @@ pub(super) fn check(workspace: &Workspace) -> Check {
 
 /// The contracts below a folder.
 fn compile(folder: &Path) -> Result<Contract> {
+    Ok(Contract::try_new(&[&descriptors(folder)?])?)
+}
+
+/// The contracts below a folder, as an encoded `google.protobuf.FileDescriptorSet`.
+pub(super) fn descriptors(folder: &Path) -> Result<Vec<u8>> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
     files.sort();
@@ -44,8 +49,7 @@ fn compile(folder: &Path) -> Result<Contract> {
         compiler.include_imports(true).include_source_info(true).open_files(&files)?;
         Ok(compiler.encode_file_descriptor_set())
     });
-    let descriptors = compiled.map_err(|error| anyhow::anyhow!("{error:?}").context("the contracts do not compile"))?;
-    Ok(Contract::try_new(&[&descriptors])?)
+    compiled.map_err(|error| anyhow::anyhow!("{error:?}").context("the contracts do not compile"))
 }
 
 /// Adds every `.proto` below a folder.
