@@ -51,3 +51,7 @@ jaeger-check:
 # Attacks a service while good calls go on: `just attack --only ping`
 attack *args:
     cargo seawall attack {{ args }}
+
+# Restarts services while they are called: `just restart-drill --restarts 20`
+restart-drill *args:
+    cargo seawall restart-drill {{ args }}

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub(crate) use slow::{endless, silent, unread};
+
 /// The method that is attacked. It is a unary one, of which there is one message in a request.
 const METHOD: &str = "/seawall.user.v1.UserService/GetUser";
 /// What an attacker claims to have time for.

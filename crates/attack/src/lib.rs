@@ -1,4 +1,4 @@
-//! Attacks under load.
+//! Attacks and restarts under load.
 //!
 //! What a service withstands is seen from outside: the real program with stated settings, good calls at
 //! a fixed rate, and beside them peers that misbehave.
@@ -16,10 +16,11 @@
 //!
 //! # Structure
 //! `attacks.rs` has the attacks, which `frames.rs` and `peer.rs` send; `measure.rs` measures what they
-//! do. `service.rs` runs a service, `load.rs` makes calls at a rate and `shop.rs` says which calls.
-//! `main.rs` is the program that `cargo seawall attack` runs.
+//! do. `drill.rs` restarts services. `service.rs` runs a service, `load.rs` makes calls at a rate and `shop.rs` says which calls.
+//! `main.rs` is the program that `cargo seawall attack` and `cargo seawall restart-drill` run.
 
 mod attacks;
+mod drill;
 mod frames;
 mod load;
 mod measure;
@@ -28,4 +29,5 @@ mod service;
 mod shop;
 
 pub use attacks::Attack;
+pub use drill::{Restarts, run as drill};
 pub use measure::{Plan, Report, run as attack};

@@ -38,6 +38,13 @@ impl Outcomes {
         sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.latencies.extend(other.latencies);
+        self.failed += other.failed;
+        self.reasons.extend(other.reasons);
+        self.reasons.truncate(REASONS_MAX);
+    }
+
     fn add(&mut self, latency: Duration, outcome: Result<(), Status>) {
         self.latencies.push(latency);
         if let Err(status) = outcome {

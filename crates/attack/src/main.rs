@@ -1,4 +1,4 @@
-//! Attacks services. `cargo seawall attack` runs it.
+//! Attacks services and restarts them. `cargo seawall attack` and `cargo seawall restart-drill` run it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum as _};
-use seawall_attack::{Attack, Plan, Report};
+use seawall_attack::{Attack, Plan};
 
 /// Attacks services, and prints what came of it as a line of JSON each.
 #[derive(Debug, Parser)]
@@ -32,6 +32,21 @@ enum Command {
         #[arg(long)]
         attacked: usize,
     },
+    /// Restarts the user and the order service
+    RestartDrill {
+        /// The program of the user service
+        #[arg(long)]
+        user: PathBuf,
+        /// The program of the order service
+        #[arg(long)]
+        order: PathBuf,
+        /// How often
+        #[arg(long)]
+        restarts: u32,
+        /// Calls a second
+        #[arg(long)]
+        rate: u32,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,12 +57,15 @@ async fn main() -> Result<ExitCode> {
             let plan = Plan { rate, window: Duration::from_millis(window_ms), quiet, attacked };
             seawall_attack::attack(&user, attacks, plan, print).await?;
         }
+        Command::RestartDrill { user, order, restarts, rate } => {
+            seawall_attack::drill(&user, &order, restarts, rate).await?.iter().for_each(print);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Whoever reads the lines may have gone; then there is nobody to tell.
-fn print(report: &Report) {
+fn print(report: &impl serde::Serialize) {
     if let Ok(line) = serde_json::to_string(report) {
         println!("{line}");
     }

@@ -30,7 +30,8 @@ const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_secs(1);
 /// The settings of the service that are not the usual ones: time that attackers are given, which is a
 /// matter of how slow good peers may be.
-const SETTINGS: [(&str, &str); 1] = [("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "3s")];
+const SETTINGS: [(&str, &str); 2] =
+    [("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "3s"), ("SEAWALL_SERVER_MESSAGE_TIMEOUT", "3s")];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +77,9 @@ pub struct Report {
 /// If the service cannot be started or ends, or nothing can be measured.
 pub async fn run(program: &Path, attacks: &[Attack], plan: Plan, mut each: impl FnMut(&Report)) -> Result<()> {
     let folder = TempDir::new()?;
-    let mut settings: Vec<(&str, String)> = SETTINGS.map(|(name, value)| (name, value.to_owned())).into();
+    let mut settings: Vec<(&'static str, String)> = SETTINGS.map(|(name, value)| (name, value.to_owned())).into();
     settings.push(("SEAWALL_SQL_URL", format!("sqlite://{}", folder.path().join("user.db").display())));
-    let service = Service::start("user", program, &settings).await?;
+    let service = Service::start("user", program, settings).await?;
     let url = service.url();
     let user_id = shop::create_user(&url).await?;
     let load = Load::start(plan.rate, move || shop::get_user(&url, user_id))?;

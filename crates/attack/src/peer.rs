@@ -17,6 +17,8 @@ use crate::frames::{ACK, DATA, END_STREAM, HEADERS, PAYLOAD_BYTES_MAX, RST_STREA
 pub(crate) struct Seen {
     /// Streams that it has reset or answered to the end.
     pub(crate) ended: BTreeSet<u32>,
+    /// Streams whose answer has begun.
+    pub(crate) answered: BTreeSet<u32>,
     /// Whether it has closed the connection.
     pub(crate) closed: bool,
 }
@@ -72,6 +74,11 @@ impl Peer {
         // An error is the end of the reader, and so of the connection.
         let _ = self.seen.wait_for(ended).await;
     }
+
+    /// Returns when the server has begun to answer this stream, or closed the connection.
+    pub(crate) async fn answered(&mut self, stream: u32) {
+        let _ = self.seen.wait_for(|seen| seen.closed || seen.answered.contains(&stream)).await;
+    }
 }
 
 impl Drop for Peer {
@@ -94,6 +101,9 @@ async fn watch(mut read: OwnedReadHalf, seen: watch::Sender<Seen>) {
         let Some(payload) = payload.get_mut(..length) else { break };
         if read.read_exact(payload).await.is_err() {
             break;
+        }
+        if kind == HEADERS {
+            seen.send_modify(|seen| _ = seen.answered.insert(u32::from_be_bytes(stream)));
         }
         let is_end = kind == RST_STREAM || matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
         if is_end {

@@ -13,6 +13,7 @@ mod compile;
 mod detach;
 mod docker;
 mod down;
+mod drill;
 mod environment;
 mod examples;
 mod layout;
@@ -66,6 +67,7 @@ enum Command {
     Lint(lint::Args),
     Sim(sim::Args),
     Attack(attack::Args),
+    RestartDrill(drill::Args),
     Ci(ci::Args),
     New(new::Args),
     #[command(hide = true)]
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Command::Lint(args) => lint::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Attack(args) => attack::run(&args),
+        Command::RestartDrill(args) => drill::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::New(args) => new::run(&args),
         Command::ExecBound(args) => bound::run(&args),

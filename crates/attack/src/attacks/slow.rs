@@ -16,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const CALLS: u32 = 50;
 /// Of SETTINGS: how much of an answer the peer may send before it is given more room.
 const INITIAL_WINDOW_SIZE: u16 = 4;
+/// A method whose answer is a stream without end, which every server has.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// Without fields.
 const MESSAGE: [u8; 5] = [0; 5];
 
@@ -59,12 +61,36 @@ pub(super) async fn body(address: SocketAddr) -> Result<()> {
 pub(super) async fn reader(address: SocketAddr) -> Result<()> {
     let mut peer = greeted(address, &[(INITIAL_WINDOW_SIZE, 0)]).await?;
     for stream in streams(CALLS) {
-        let path = "/seawall.user.v1.UserService/ListUsers";
-        peer.send(&frame(HEADERS, END_HEADERS, stream, &call(path, &[FOREVER]))).await;
-        peer.send(&frame(DATA, END_STREAM, stream, &MESSAGE)).await;
+        calls(&mut peer, stream, "/seawall.user.v1.UserService/ListUsers").await;
     }
     peer.ended(streams(CALLS)).await;
     Ok(())
+}
+
+/// A connection that says nothing.
+pub(crate) async fn silent(address: SocketAddr) -> Result<Peer> {
+    Peer::connect(address).await
+}
+
+/// A connection with a call whose answer never ends.
+pub(crate) async fn endless(address: SocketAddr) -> Result<Peer> {
+    let mut peer = greeted(address, &[]).await?;
+    calls(&mut peer, stream(0), WATCH).await;
+    peer.answered(stream(0)).await;
+    Ok(peer)
+}
+
+/// The same with an answer that is not read.
+pub(crate) async fn unread(address: SocketAddr) -> Result<Peer> {
+    let mut peer = greeted(address, &[(INITIAL_WINDOW_SIZE, 0)]).await?;
+    calls(&mut peer, stream(0), WATCH).await;
+    peer.answered(stream(0)).await;
+    Ok(peer)
+}
+
+async fn calls(peer: &mut Peer, stream: u32, path: &str) {
+    peer.send(&frame(HEADERS, END_HEADERS, stream, &call(path, &[FOREVER]))).await;
+    peer.send(&frame(DATA, END_STREAM, stream, &MESSAGE)).await;
 }
 
 async fn greeted(address: SocketAddr, settings: &[(u16, u32)]) -> Result<Peer> {
