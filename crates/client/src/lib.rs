@@ -24,7 +24,7 @@
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs`,
 //! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`,
-//! and `resend.rs` makes again what it has not sent;
+//! and `resend.rs` makes again what it has not sent, `tie.rs` ends requests with their answers;
 //! `discovery.rs` says where endpoints come from, `connect.rs` is the seam to the network, `secure.rs` the TLS over it;
 //! `config.rs` are the settings.
 
@@ -39,6 +39,7 @@ mod resend;
 mod retries;
 mod secure;
 mod stack;
+mod tie;
 
 use std::task::{Context, Poll};
 

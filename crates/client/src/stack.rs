@@ -24,6 +24,7 @@ use crate::breakers::{self, Breakers};
 use crate::endpoint::{Guarded, Wire};
 use crate::resend::ResendLayer;
 use crate::retries::Retries;
+use crate::tie::TieLayer;
 
 /// The stack, whose type is no concern of those who call through it.
 pub(crate) type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
@@ -56,7 +57,8 @@ fn composed<D: Discover>(
     let retries = Arc::new(Retries::new(peer, &config.allowance, policies));
     let hedges = Arc::clone(&retries);
     let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
-    let (timeout, bytes_max, of_messages) = (config.timeout, config.message_bytes_max, policies.clone());
+    let (timeout, bytes_max) = (config.timeout, config.message_bytes_max);
+    let (of_messages, of_requests) = (policies.clone(), policies.clone());
     ServiceBuilder::new()
         // Outermost, so that a call that finds no time left, or no endpoint, is recorded as well.
         .layer(ClientLayer::new(peer, first.host(), first.port_u16().unwrap_or_default()))
@@ -79,6 +81,8 @@ fn composed<D: Discover>(
         .layer(RetryLayer::new(move |path: &str| retries.retry(path), remaining))
         // Inside of retries, so that each attempt is counted, and the last line before the endpoints.
         .layer(breaker(breakers::of_peer(peer, policies), policies))
+        // Outside of what may send a request again, which must not break off before that.
+        .layer(TieLayer::new(move |path: &str| is_sent_as_stream(&of_requests, path)))
         // Right outside of the balancer, so that a call goes elsewhere when its endpoint takes leave.
         .layer(ResendLayer::new(peer))
         .service(endpoints(peer, config, policies, discover))
@@ -171,6 +175,12 @@ fn is_answered_by_stream(policies: &Policies, path: &str) -> bool {
     contract.id(path).and_then(|id| contract.method(id)).is_none_or(|method| method.is_server_streaming)
 }
 
+/// Whether requests are streams; those of unknown methods may be.
+fn is_sent_as_stream(policies: &Policies, path: &str) -> bool {
+    let contract = policies.contract();
+    contract.id(path).and_then(|id| contract.method(id)).is_none_or(|method| method.is_client_streaming)
+}
+
 /// What is left of the call's deadline, which the layer outside has set.
 fn remaining(_: &HeaderMap) -> Option<Duration> {
     Deadline::current().map(Deadline::remaining)
@@ -201,6 +211,7 @@ mod tests {
             "retry::hedge_layer::Hedge<",
             "retry::retry_layer::Retry<",
             "breaker::breaker_layer::BreakerService<",
+            "tie::Tie<",
             "resend::Resend<",
             "balance::balance::Balance<",
             "breaker::breaker_layer::BreakerService<",
