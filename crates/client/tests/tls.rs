@@ -13,6 +13,8 @@ use seawall_auth::tls::{LocalCa, PeerIdentity};
 use seawall_client::{Channel, Config};
 use seawall_config::{ExposeSecret as _, Reader};
 use seawall_policy::Policies;
+use seawall_proto::seawall::user::v1::GetUserRequest;
+use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
 use seawall_server::Server;
 use seawall_shutdown::Shutdown;
 use tempfile::TempDir;
@@ -181,6 +183,20 @@ async fn who_is_not_who_it_must_be_gets_no_call() {
         assert_eq!(refused.code(), Code::Unavailable, "{service} to {identity}: {refused}");
     }
     assert!(server.callers.0.lock().unwrap().is_empty());
+}
+
+/// Nobody implements the method, which only those who may call it are told.
+#[tokio::test]
+async fn a_rule_lets_in_the_service_that_it_names_and_no_other() {
+    let mesh = good();
+    mesh.issue("billing", &mesh.ca);
+    let server = serve(mesh.settings("user", &[("SEAWALL_AUTH_ENABLED", "true")])).await;
+    for (service, code) in [("order", Code::Unimplemented), ("billing", Code::PermissionDenied)] {
+        let channel = mesh.channel(service, &server, "spiffe://shop/user");
+        check(&channel).await.unwrap();
+        let refused = UserServiceClient::new(channel).get_user(GetUserRequest::default()).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{service}: {refused}");
+    }
 }
 
 #[tokio::test]
