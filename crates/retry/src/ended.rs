@@ -33,7 +33,8 @@ impl NotSent {
         Self { source: source.into() }
     }
 
-    fn is_in(status: &Status) -> bool {
+    /// Whether `status` is marked.
+    pub fn is_in(status: &Status) -> bool {
         let mut next = status.source();
         while let Some(error) = next {
             if error.is::<Self>() {

@@ -32,8 +32,8 @@
 //! - More than five attempts are an error of the settings, and not cut to five.
 //! - There is a [`Budget`] beside the tokens, and no retry of what serves a retry (the chain stop).
 //! - A retry that could not begin before the deadline is not waited for.
-//! - Methods without a policy pass untouched: their successes give no tokens back, and they are not
-//!   retried transparently.
+//! - Methods without a policy pass untouched: their successes give no tokens back, and who wants them to
+//!   be retried transparently does so with an [`Original`].
 //! - A transparent retry is made once, whether the attempt never left the process or the peer
 //!   refused its stream; A6 makes the former until the deadline.
 //! - A hedge that the tokens or the budget refuse is the last one of its call.
@@ -77,5 +77,6 @@ pub use hedge_layer::{Hedge, HedgeFuture, HedgeLayer};
 pub use idempotency::{IDEMPOTENCY_KEY, Idempotency};
 pub use policy::{Attempts, Decision, RetryConfig, RetryPolicy, RetrySnapshot};
 pub use pushback::{GRPC_RETRY_PUSHBACK_MS, Pushback};
+pub use replay::{Original, Replayed};
 pub use retry_layer::{Retry, RetryFuture, RetryLayer};
 pub use throttle::{Throttle, ThrottleConfig};

@@ -15,17 +15,29 @@ use tonic::body::Body;
 
 use crate::Allowance;
 
-/// The request as the caller made it, of which every attempt gets a copy.
+/// In the extensions of a request of which a layer outside keeps a copy: that layer makes the call again
+/// if it did not reach the peer's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replayed;
+
+/// The request as the caller made it, of which every attempt gets a copy: for layers that make a call
+/// more than once. Attempts are told apart by numbers, their readers; there are 32 at most.
+///
+/// What an attempt reads is kept for the next one, up to a bound of the request's and one of the peer's
+/// [`Allowance`]; what does not fit has the request belong to the attempt that is the furthest, and there is
+/// no other from then on.
 #[derive(Debug)]
-pub(crate) struct Original {
+pub struct Original {
     head: Parts,
     shared: Arc<Shared>,
     next_reader: u32,
 }
 
 impl Original {
-    pub(crate) fn new(request: Request<Body>, bytes_max: usize, allowance: Arc<Allowance>) -> Self {
-        let (head, source) = request.into_parts();
+    /// Keeps at most `bytes_max` of `request`. Marks it as [`Replayed`].
+    pub fn new(request: Request<Body>, bytes_max: usize, allowance: Arc<Allowance>) -> Self {
+        let (mut head, source) = request.into_parts();
+        head.extensions.insert(Replayed);
         let end = source.is_end_stream().then_some(Ok(None));
         let (frames, wakers) = (VecDeque::new(), Arc::default());
         let state = State { source, frames, freed: 0, bytes: 0, bytes_max, end, live: 0, owner: None, allowance };
@@ -33,7 +45,7 @@ impl Original {
     }
 
     /// The request of the next attempt, with the number of its reader: `previous` attempts went before.
-    pub(crate) fn request(&mut self, previous: u32) -> (u32, Request<Body>) {
+    pub fn request(&mut self, previous: u32) -> (u32, Request<Body>) {
         let reader = self.next_reader;
         self.next_reader += 1;
         self.shared.lock().live |= 1 << reader;
@@ -47,7 +59,7 @@ impl Original {
 
     /// The attempt is over; it reads no further. Returns whether another one could be sent all that
     /// was sent before: nobody has the request for itself, and the caller's body has not failed.
-    pub(crate) fn retire(&self, reader: u32) -> bool {
+    pub fn retire(&self, reader: u32) -> bool {
         let mut state = self.shared.lock();
         state.live &= !(1 << reader);
         let is_replayable = state.owner.is_none() && !matches!(state.end, Some(Err(_)));
@@ -57,7 +69,7 @@ impl Original {
     }
 
     /// The rest of the request is this attempt's alone. False if it is another one's.
-    pub(crate) fn commit(&self, reader: u32) -> bool {
+    pub fn commit(&self, reader: u32) -> bool {
         *self.shared.lock().owner.get_or_insert(reader) == reader
     }
 
