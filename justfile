@@ -32,6 +32,10 @@ test *args:
 lint:
     cargo seawall lint
 
+# Looks for bytes that a parser cannot take: `just fuzz --seconds 600 --target request`
+fuzz *args:
+    cargo seawall fuzz {{ args }}
+
 # Checks everything
 ci:
     cargo seawall ci

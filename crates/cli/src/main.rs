@@ -16,6 +16,7 @@ mod down;
 mod drill;
 mod environment;
 mod examples;
+mod fuzz;
 mod layout;
 mod lint;
 mod lock;
@@ -66,6 +67,7 @@ enum Command {
     Test(test::Args),
     Lint(lint::Args),
     Sim(sim::Args),
+    Fuzz(fuzz::Args),
     Attack(attack::Args),
     RestartDrill(drill::Args),
     Ci(ci::Args),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Attack(args) => attack::run(&args),
         Command::RestartDrill(args) => drill::run(&args),
         Command::Ci(args) => ci::run(&args),

@@ -23,7 +23,7 @@ const ROWS: [&[&str]; 9] = [
     ],
     &["seawall-policy"],
     &["seawall-client", "seawall-collector", "seawall-pool", "seawall-server"],
-    &["seawall-interop", "seawall-testkit"],
+    &["seawall-fuzz", "seawall-interop", "seawall-testkit"],
     &["seawall-attack", "seawall-cli"],
     &["services"],
     &["seawall-sim"],
