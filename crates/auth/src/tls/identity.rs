@@ -82,7 +82,21 @@ fn is_segment(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// What comes in a certificate is text from outside.
+        #[test]
+        fn any_text_is_an_id_as_it_stands_or_none(text in "(spiffe://)?[ -~]{0,40}|spiffe://[a-z.]{1,8}/[a-zA-Z./-]{0,12}|\\PC*") {
+            if let Ok(id) = text.parse::<SpiffeId>() {
+                prop_assert_eq!(id.as_str(), &text);
+                prop_assert_eq!(format!("spiffe://{}/{}", id.trust_domain(), id.service()), text);
+                prop_assert!(!id.trust_domain().contains('/') && !id.service().is_empty());
+            }
+        }
+    }
 
     #[test]
     fn an_id_is_a_trust_domain_and_a_service() {
