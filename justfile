@@ -36,6 +36,10 @@ lint:
 fuzz *args:
     cargo seawall fuzz {{ args }}
 
+# Tries the wire with clients and servers of others: `just conformance --peer grpc-go`
+conformance *args:
+    cargo seawall conformance {{ args }}
+
 # Checks everything
 ci:
     cargo seawall ci

@@ -10,6 +10,7 @@ mod bound;
 mod checks;
 mod ci;
 mod compile;
+mod conformance;
 mod detach;
 mod docker;
 mod down;
@@ -67,6 +68,7 @@ enum Command {
     Test(test::Args),
     Lint(lint::Args),
     Sim(sim::Args),
+    Conformance(conformance::Args),
     Fuzz(fuzz::Args),
     Attack(attack::Args),
     RestartDrill(drill::Args),
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Attack(args) => attack::run(&args),
         Command::RestartDrill(args) => drill::run(&args),

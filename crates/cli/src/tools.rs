@@ -30,6 +30,11 @@ impl Tools {
         Self { folder }
     }
 
+    /// Where everything is put.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where programs are put.
     pub(crate) fn bin(&self) -> PathBuf {
         self.folder.join("bin")
@@ -138,7 +143,7 @@ fn postgres_folder() -> Option<PathBuf> {
 }
 
 /// Installs a Debian package, where there is apt-get and we may use it.
-fn apt_install(package: &str) -> Result<()> {
+pub(crate) fn apt_install(package: &str) -> Result<()> {
     if find("apt-get").is_none() {
         bail!("it is not on PATH; install it with your system's package manager");
     }
@@ -167,7 +172,7 @@ fn succeeds(command: &mut Command) -> bool {
 }
 
 /// Runs a program that installs something; what it says is shown only if it fails.
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{name} cannot be run"))?;
     if !output.status.success() {
