@@ -1,20 +1,55 @@
 //! What comes back from a connection, as the status that the caller is to see.
 
 use std::error::Error as StdError;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::Response;
-use http_body_util::BodyExt as _;
-use http_body_util::combinators::MapErr;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use seawall_retry::NotSent;
 use tonic::{Code, Status};
 
-/// The body of a response; fails with the status that the caller is to see.
-pub(crate) type ResponseBody = MapErr<Incoming, fn(hyper::Error) -> Status>;
+use crate::connection::Place;
 
-pub(crate) fn answered(response: Response<Incoming>) -> Response<ResponseBody> {
-    response.map(|body| body.map_err(lost as fn(hyper::Error) -> Status))
+pin_project! {
+    /// The body of a response; fails with the status that the caller is to see. Has its place on the
+    /// connection until its end.
+    #[derive(Debug)]
+    pub(crate) struct ResponseBody {
+        #[pin]
+        body: Incoming,
+        place: Option<Place>,
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(cx));
+        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
+            *this.place = None;
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(lost)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+pub(crate) fn answered(response: Response<Incoming>, place: Place) -> Response<ResponseBody> {
+    response.map(|body| ResponseBody { body, place: Some(place) })
 }
 
 /// A response that breaks off. A peer that resets the stream says why; one that is gone says nothing,

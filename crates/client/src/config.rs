@@ -44,7 +44,12 @@ pub struct Config {
     pub timeout: Duration,
     /// How much less than what is left the peer is told, so that its answer arrives in time.
     pub deadline_margin: Duration,
-    /// How long connecting may take.
+    /// Whether calls wait for a connection until their deadline where no endpoint can be reached, rather than
+    /// fail at once; those that say so themselves ([`WaitForReady`](crate::WaitForReady)) do as they say.
+    pub wait_for_ready: bool,
+    /// How many connections an endpoint may have where it takes no more calls on one: at least 1.
+    pub connections_max: usize,
+    /// How long connecting may take, up to the peer's first word.
     pub connect_timeout: Duration,
     /// How often a connection with calls on it is probed.
     pub keepalive_interval: Duration,
@@ -218,6 +223,18 @@ impl Config {
                 "deadline_margin",
                 "5ms",
                 "how much less than what is left the peer is told, so that its answer arrives in time",
+            ),
+            wait_for_ready: section.get(
+                "wait_for_ready",
+                "false",
+                "whether calls wait for a connection until their deadline, rather than fail while there is none",
+            ),
+            connections_max: section.checked(
+                "connections_max",
+                "4",
+                "connections to an endpoint, where it takes no more calls on one",
+                "1 to 64",
+                |max| (1..=64).contains(max),
             ),
             connect_timeout: connect,
             keepalive_interval: interval,

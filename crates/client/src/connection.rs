@@ -1,95 +1,103 @@
-//! The connection to one endpoint: one HTTP/2 connection, made when it is needed and kept.
+//! The connections to one endpoint: one HTTP/2 connection, made when it is needed and kept, and more
+//! where the peer takes no more calls on it.
 //!
-//! A task of its own makes it and drives it. Its states, and what a call does in each:
+//! hyper would queue the calls beyond the peer's limit where nobody sees them, so they are counted here:
+//! a connection never has more than the peer takes at a time. A call that finds no room has another
+//! connection made, up to a bound, and waits for that or for room.
+//!
+//! A task of its own makes and drives each. Its states, and what a call does in each:
 //!
 //! - `Idle`: nobody has called yet, or nobody has called by the last connection, which the peer may
 //!   have ended for that reason. A call has it connect, and waits.
 //! - `Connecting`: a call waits.
-//! - `Ready`: a call is sent.
+//! - `Ready`: a call is sent, if there is room.
 //! - `Lost`: a connection that had calls has ended, and the task makes another, whether there are calls
 //!   or not. A call waits, but had better go to another endpoint: this one may be gone for good.
-//! - `Failed`: the last attempt to connect has failed. A call fails at once; the task tries again
-//!   after a back-off that grows, whether there are calls or not, so that no call has to find out.
+//! - `Failed`: the last attempt to connect has failed. A call fails at once, unless it is one that waits
+//!   or goes by another connection; the task tries again after a back-off that grows, whether there are
+//!   calls or not, so that no call has to find out.
+//!
+//! Only the first connection is ever `Lost`. The others are given up, and are `Idle`, when they end or
+//! have had no calls for a while.
 //!
 //! Not tonic's channel, which ends a call at the very moment that the peer was told: the peer's own
 //! answer, which the margin is for, would come too late, and the peer would see a call that was
 //! cancelled where it was late.
 
+mod choice;
+mod dialler;
+mod frames;
+mod heard;
+mod line;
+
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::client::conn::http2::SendRequest;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::Config;
 use crate::answer::{ResponseBody, answered, failed};
-use crate::resend::unsent;
+use crate::resend::{elsewhere, unsent};
 use crate::secure::Secure;
+use crate::signals::Signals;
+use crate::wait::Waits;
+use choice::{Choice, choose, is_available};
+use dialler::{Dialler, nanos, standings};
+pub(crate) use line::Place;
+use line::State;
 
-/// How long to wait after the first failure to connect. Short, because most are restarts.
-const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
-/// And after many. gRPC's two minutes are long for somebody who waits for a service to come back.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// What each failure multiplies it by, and how much of it is left to chance (gRPC's "Connection
-/// backoff").
-const BACKOFF_FACTOR: f64 = 1.6;
-const BACKOFF_JITTER: f64 = 0.2;
+/// The way to send on a connection.
+type Sender = SendRequest<Body>;
 
-/// An endpoint and the connection to it. Clones share the connection, which ends with the last one.
+/// An endpoint and the connections to it. Clones share them; they end with the last one.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    states: watch::Receiver<State>,
-    wanted: Arc<Notify>,
-    used: Arc<Used>,
+    lines: watch::Receiver<Vec<State>>,
+    dialler: Arc<Dialler>,
+    /// That of whoever made it, which outlives the calls; those may be of others.
+    runtime: Handle,
     /// What the peer is told it was called, and how.
     authority: Authority,
     scheme: Scheme,
 }
 
-#[derive(Debug, Clone)]
-enum State {
-    Idle,
-    Connecting,
-    Ready(SendRequest<Body>),
-    Lost,
-    Failed(Arc<std::io::Error>),
+/// Why a call has no connection.
+enum Unready {
+    Failed(Arc<io::Error>),
+    /// It waited, and there are news of other endpoints.
+    Elsewhere,
 }
 
 impl Connection {
     /// Connects to `endpoint`, whose name is `host`, when it is first called, and calls it by the name in
     /// the settings. Needs a tokio runtime.
-    pub(crate) fn new(config: &Config, endpoint: Authority, host: &str) -> Self {
-        let (states, receiver) = watch::channel(State::Idle);
-        let wanted = Arc::new(Notify::new());
-        let used = Arc::new(Used::default());
-        let secure = Secure::new(config.tls.clone(), host);
-        let dialler = Dialler { config: config.clone(), endpoint, secure, wanted: wanted.clone(), used: used.clone() };
-        tokio::spawn(async move {
-            let ended = states.clone();
-            tokio::select! {
-                () = dialler.run(states) => {}
-                // Nobody is left to call.
-                () = ended.closed() => {}
-            }
-        });
+    pub(crate) fn new(config: &Config, endpoint: Authority, host: &str, signals: Arc<Signals>) -> Self {
+        let (sender, lines) = watch::channel(vec![State::Idle; config.connections_max.max(1)]);
+        let dialler = Dialler {
+            config: config.clone(),
+            endpoint,
+            secure: Secure::new(config.tls.clone(), host),
+            lines: sender,
+            room: Arc::new(Notify::new()),
+            signals,
+            keepalive_interval: AtomicU64::new(nanos(config.keepalive_interval)),
+        };
         let scheme = if config.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        Self { states: receiver, wanted, used, authority: config.addresses.first().clone(), scheme }
+        let authority = config.addresses.first().clone();
+        Self { lines, dialler: Arc::new(dialler), runtime: Handle::current(), authority, scheme }
     }
 
-    /// Whether a call would not fail for want of a connection, as far as is known.
+    /// Whether a call would neither fail for want of a connection nor wait for others, as far as is known.
     pub(crate) fn is_available(&self) -> bool {
-        match &*self.states.borrow() {
-            State::Idle | State::Connecting => true,
-            State::Ready(sender) => !sender.is_closed(),
-            State::Lost | State::Failed(_) => false,
-        }
+        is_available(standings(&self.lines.borrow()))
     }
 
     /// Sends a call. A request that was not sent, because there is no connection or it was just
@@ -100,15 +108,20 @@ impl Connection {
         parts.authority = Some(self.authority.clone());
         parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        let mut sender = match self.ready().await {
-            Ok(sender) => sender,
-            Err(cause) => return Err(unsent("the peer cannot be reached", cause, request)),
+        let placed = match self.place_now() {
+            Some(placed) => Ok(placed),
+            None => self.place(request.extensions().get().cloned()).await,
         };
-        self.used.is_called.store(true, Ordering::Relaxed);
+        let (mut sender, place) = match placed {
+            Ok(placed) => placed,
+            Err(Unready::Failed(cause)) => return Err(unsent("the peer cannot be reached", cause, request)),
+            Err(Unready::Elsewhere) => return Err(elsewhere(request)),
+        };
+        place.called();
         match sender.try_send_request(request).await {
             Ok(response) => {
-                self.used.is_answered.store(true, Ordering::Relaxed);
-                Ok(answered(response))
+                place.answered();
+                Ok(answered(response, place))
             }
             Err(mut error) => match error.take_message() {
                 Some(request) => Err(unsent("the peer has closed the connection", error.into_error(), request)),
@@ -117,88 +130,72 @@ impl Connection {
         }
     }
 
-    /// The way to send, once there is one.
-    async fn ready(&mut self) -> Result<SendRequest<Body>, Arc<std::io::Error>> {
-        loop {
-            match &*self.states.borrow_and_update() {
-                State::Ready(sender) if !sender.is_closed() => return Ok(sender.clone()),
-                State::Failed(cause) => return Err(cause.clone()),
-                State::Idle => self.wanted.notify_one(),
-                // The task has not noticed yet that one which is closed has ended.
-                State::Ready(_) | State::Connecting | State::Lost => {}
-            }
-            if self.states.changed().await.is_err() {
-                return Err(Arc::new(std::io::Error::other("the connection was given up")));
-            }
+    /// A place on a connection, if there is one without waiting.
+    fn place_now(&self) -> Option<(Sender, Place)> {
+        let lines = self.lines.borrow();
+        match choose(standings(&lines)) {
+            Choice::Call(index) => placed(&lines[index]),
+            _ => None,
         }
     }
-}
 
-/// What the present connection has been used for.
-#[derive(Debug, Default)]
-struct Used {
-    is_called: AtomicBool,
-    is_answered: AtomicBool,
-}
-
-/// Makes the connection, again and again.
-struct Dialler {
-    config: Config,
-    endpoint: Authority,
-    secure: Secure,
-    wanted: Arc<Notify>,
-    used: Arc<Used>,
-}
-
-impl Dialler {
-    async fn run(self, states: watch::Sender<State>) {
-        let mut backoff = BACKOFF_INITIAL;
-        self.wanted.notified().await;
-        states.send_replace(State::Connecting);
+    /// The same, once there is one.
+    async fn place(&mut self, mut waits: Option<Waits>) -> Result<(Sender, Place), Unready> {
         loop {
-            let begun = Instant::now();
-            let failed = match self.connect().await {
-                Ok((sender, connection)) => {
-                    states.send_replace(State::Ready(sender));
-                    let ended = connection.await;
-                    if let Err(error) = &ended {
-                        tracing::debug!(endpoint = %self.endpoint, %error, "connection ended");
-                    }
-                    // One that is taken and closed at once is no better than one that is refused.
-                    let lasted = self.used.is_answered.swap(false, Ordering::Relaxed) || begun.elapsed() > backoff;
-                    if lasted {
-                        backoff = BACKOFF_INITIAL;
-                        if self.used.is_called.swap(false, Ordering::Relaxed) {
-                            states.send_replace(State::Lost);
-                            continue;
+            let mut room = pin!(self.dialler.room.notified());
+            // Before looking, so that a call which ends now is not missed.
+            room.as_mut().enable();
+            let choice = {
+                let lines = self.lines.borrow_and_update();
+                let choice = choose(standings(&lines));
+                match (choice, waits.is_some()) {
+                    (Choice::Call(index), _) => {
+                        if let Some(placed) = placed(&lines[index]) {
+                            return Ok(placed);
                         }
-                        states.send_replace(State::Idle);
-                        self.wanted.notified().await;
-                        states.send_replace(State::Connecting);
+                        // Another call was faster.
                         continue;
                     }
-                    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the peer closes what it accepts")
+                    (Choice::Fail(index), false) => {
+                        if let State::Failed(cause) = &lines[index] {
+                            return Err(Unready::Failed(Arc::clone(cause)));
+                        }
+                        continue;
+                    }
+                    _ => choice,
                 }
-                Err(error) => error,
             };
-            tracing::debug!(endpoint = %self.endpoint, error = %failed, retry_after = ?backoff, "cannot connect");
-            states.send_replace(State::Failed(Arc::new(failed)));
-            sleep(backoff.mul_f64(1.0 + BACKOFF_JITTER * (2.0 * fastrand::f64() - 1.0))).await;
-            backoff = backoff.mul_f64(BACKOFF_FACTOR).min(BACKOFF_MAX);
+            if let Choice::Open(index) = choice {
+                self.open(index);
+            }
+            let failing = waits.as_mut().filter(|_| matches!(choice, Choice::Fail(_)));
+            tokio::select! {
+                changed = self.lines.changed() => {
+                    if changed.is_err() {
+                        return Err(Unready::Failed(Arc::new(io::Error::other("the connection was given up"))));
+                    }
+                }
+                () = room => {}
+                () = Waits::news(failing) => return Err(Unready::Elsewhere),
+            }
         }
     }
 
-    async fn connect(&self) -> std::io::Result<(SendRequest<Body>, impl Future<Output = hyper::Result<()>>)> {
-        let Config { connector, connect_timeout, keepalive_interval, keepalive_timeout, .. } = &self.config;
-        let connected = async { self.secure.over(connector.connect(&self.endpoint).await?).await };
-        let connected = timeout(*connect_timeout, connected).await;
-        let io = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-        Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(*keepalive_interval)
-            .keep_alive_timeout(*keepalive_timeout)
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(std::io::Error::other)
+    /// Has a connection made, unless another call has.
+    fn open(&self, index: usize) {
+        let is_first = self.dialler.lines.send_if_modified(|lines| {
+            let is_idle = matches!(lines[index], State::Idle);
+            if is_idle {
+                lines[index] = State::Connecting;
+            }
+            is_idle
+        });
+        if is_first {
+            self.runtime.spawn(Arc::clone(&self.dialler).run(index));
+        }
     }
+}
+
+fn placed(state: &State) -> Option<(Sender, Place)> {
+    if let State::Ready(line) = state { line.place() } else { None }
 }

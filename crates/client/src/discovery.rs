@@ -10,6 +10,7 @@ use seawall_balance::{Address, Discover, Dns, DnsConfig, Resolve, Static};
 
 use crate::Config;
 use crate::connect::Connect;
+use crate::signals::Signals;
 
 /// The endpoints of a peer.
 #[derive(Debug)]
@@ -53,6 +54,47 @@ impl Discover for Discovery {
             Self::Static(list) => list.refresh(),
             Self::Dns(dns) => dns.refresh(),
         }
+    }
+}
+
+/// Endpoints from anywhere, which are looked for again when a connection is lost, and whose changes calls
+/// that wait are told of.
+#[derive(Debug)]
+pub(crate) struct Heeding<D> {
+    inner: D,
+    signals: Arc<Signals>,
+    /// Whether the set that was given last has endpoints, until it is known to be in use.
+    given: Option<bool>,
+}
+
+impl<D> Heeding<D> {
+    pub(crate) fn new(inner: D, signals: Arc<Signals>) -> Self {
+        Self { inner, signals, given: None }
+    }
+}
+
+impl<D: Discover> Discover for Heeding<D> {
+    async fn next(&mut self) -> Option<Vec<Address>> {
+        // Who asks for the next one has put the last one in place.
+        if let Some(has_endpoints) = self.given.take() {
+            self.signals.in_use(has_endpoints);
+        }
+        loop {
+            tokio::select! {
+                // In order, so that a simulation is the same each time.
+                biased;
+                addresses = self.inner.next() => {
+                    self.given = addresses.as_ref().map(|addresses| !addresses.is_empty());
+                    return addresses;
+                }
+                // How soon that is, the source says: a second after the last time, where it is DNS.
+                () = self.signals.until_lost() => self.inner.refresh(),
+            }
+        }
+    }
+
+    fn refresh(&mut self) {
+        self.inner.refresh();
     }
 }
 

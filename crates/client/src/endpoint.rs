@@ -17,6 +17,7 @@ use crate::Config;
 use crate::answer::ResponseBody;
 use crate::breakers::Breakers;
 use crate::connection::Connection;
+use crate::signals::Signals;
 
 /// What calls to one endpoint go through, and whether it can take one.
 #[derive(Debug, Clone)]
@@ -52,10 +53,10 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Guarded<S> {
 pub(crate) struct Wire(pub(crate) Connection);
 
 impl Wire {
-    pub(crate) fn new(config: &Config, address: &Address) -> Self {
+    pub(crate) fn new(config: &Config, address: &Address, signals: &Arc<Signals>) -> Self {
         let dialled = address.socket.and_then(|socket| socket.to_string().parse::<Authority>().ok());
         let (name, host) = (address.authority.clone(), address.authority.host());
-        Self(Connection::new(config, dialled.unwrap_or(name), host))
+        Self(Connection::new(config, dialled.unwrap_or(name), host, Arc::clone(signals)))
     }
 }
 

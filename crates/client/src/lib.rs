@@ -23,9 +23,10 @@
 //!
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs`,
-//! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`,
-//! and `resend.rs` makes again what it has not sent, `tie.rs` ends requests with their answers;
-//! `discovery.rs` says where endpoints come from, `connect.rs` is the seam to the network, `secure.rs` the TLS over it;
+//! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`;
+//! `resend.rs` makes again what it has not sent, `wait.rs` has calls wait for a connection, `tie.rs` ends
+//! requests with their answers; `discovery.rs` says where endpoints come from, `signals.rs` what it and calls
+//! that wait hear of them; `connect.rs` is the seam to the network, `secure.rs` the TLS over it;
 //! `config.rs` are the settings.
 
 mod answer;
@@ -38,8 +39,10 @@ mod endpoint;
 mod resend;
 mod retries;
 mod secure;
+mod signals;
 mod stack;
 mod tie;
+mod wait;
 
 use std::task::{Context, Poll};
 
@@ -56,6 +59,7 @@ pub use connect::{Connect, Io, Tcp};
 use discovery::Discovery;
 pub use secure::Tls;
 use stack::Stack;
+pub use wait::WaitForReady;
 
 /// A peer. Connects to its endpoints when they are first called, and again when a connection is lost.
 /// Clones share everything.

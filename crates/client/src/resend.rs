@@ -8,6 +8,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -28,6 +29,8 @@ struct Unsent {
     /// For one that takes it; a status can only be looked at.
     request: Mutex<Option<Request<Body>>>,
     cause: Box<dyn StdError + Send + Sync>,
+    /// Whether the call has waited, and is to be made where there are news of.
+    is_elsewhere: bool,
 }
 
 /// Without the request, since errors are logged, and headers have secrets in them.
@@ -51,16 +54,36 @@ impl StdError for Unsent {
 
 /// The failure of a call that was not sent, and can be made again with all of its request.
 pub(crate) fn unsent(what: &str, cause: impl Into<Box<dyn StdError + Send + Sync>>, request: Request<Body>) -> Status {
+    given_back(what, cause, request, false)
+}
+
+/// The same of a call that waits, and had better do so at another endpoint.
+pub(crate) fn elsewhere(request: Request<Body>) -> Status {
+    given_back("another endpoint may be ready", io::Error::from(io::ErrorKind::NotConnected), request, true)
+}
+
+fn given_back(
+    what: &str,
+    cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    request: Request<Body>,
+    is_elsewhere: bool,
+) -> Status {
     let request = Mutex::new(Some(request));
-    unavailable(what, NotSent::new(Unsent { request, cause: cause.into() }))
+    unavailable(what, NotSent::new(Unsent { request, cause: cause.into(), is_elsewhere }))
+}
+
+/// The request of a call that is to be made elsewhere.
+pub(crate) fn sent_elsewhere(status: &Status) -> Option<Request<Body>> {
+    taken(status, true)
 }
 
 /// The request that a call has failed with, if it was not sent.
-fn taken(status: &Status) -> Option<Request<Body>> {
+fn taken(status: &Status, is_elsewhere: bool) -> Option<Request<Body>> {
     let mut next = status.source();
     while let Some(error) = next {
         if let Some(unsent) = error.downcast_ref::<Unsent>() {
-            return unsent.request.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let is_meant = unsent.is_elsewhere == is_elsewhere;
+            return unsent.request.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| is_meant);
         }
         next = error.source();
     }
@@ -130,7 +153,7 @@ impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
         loop {
             let answer = ready!(this.call.as_mut().poll(cx));
             // Taken also where it is not made again, so that nobody keeps it with the error.
-            let request = answer.as_ref().err().and_then(taken);
+            let request = answer.as_ref().err().and_then(|status| taken(status, false));
             let (Some(request), Some(inner)) = (request, this.again.take()) else { return Poll::Ready(answer) };
             seawall_provenance::decided("retry.resent", &[KeyValue::new("peer", *this.peer)], Vec::new);
             this.call.set(Oneshot::new(inner, request));
@@ -171,7 +194,7 @@ mod tests {
         assert_eq!((calls, ended.is_ok()), (2, true));
         let (calls, ended) = made(|_, request| lost(request)).await;
         assert_eq!(calls, 2);
-        assert!(taken(&ended.unwrap_err()).is_none(), "nobody needs the request any more");
+        assert!(taken(&ended.unwrap_err(), false).is_none(), "nobody needs the request any more");
         let (calls, ended) = made(|_, _| Err(Status::unavailable("the server says so"))).await;
         assert_eq!((calls, ended.is_err()), (1, true));
     }

@@ -21,10 +21,13 @@ use tower::util::BoxCloneSyncService;
 
 use crate::Config;
 use crate::breakers::{self, Breakers};
+use crate::discovery::Heeding;
 use crate::endpoint::{Guarded, Wire};
 use crate::resend::ResendLayer;
 use crate::retries::Retries;
+use crate::signals::Signals;
 use crate::tie::TieLayer;
+use crate::wait::WaitLayer;
 
 /// The stack, whose type is no concern of those who call through it.
 pub(crate) type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
@@ -55,6 +58,7 @@ fn composed<D: Discover>(
 + use<D> {
     let first = config.addresses.first();
     let retries = Arc::new(Retries::new(peer, &config.allowance, policies));
+    let signals = Arc::new(Signals::new());
     let hedges = Arc::clone(&retries);
     let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
     let (timeout, bytes_max) = (config.timeout, config.message_bytes_max);
@@ -83,9 +87,11 @@ fn composed<D: Discover>(
         .layer(breaker(breakers::of_peer(peer, policies), policies))
         // Outside of what may send a request again, which must not break off before that.
         .layer(TieLayer::new(move |path: &str| is_sent_as_stream(&of_requests, path)))
-        // Right outside of the balancer, so that a call goes elsewhere when its endpoint takes leave.
+        // Right outside of the balancer, so that a call goes elsewhere when another endpoint is ready, and when
+        // its own takes leave.
+        .layer(WaitLayer::new(config.wait_for_ready, Arc::clone(&signals)))
         .layer(ResendLayer::new(peer))
-        .service(endpoints(peer, config, policies, discover))
+        .service(endpoints(peer, config, policies, discover, signals))
 }
 
 /// A breaker for each method.
@@ -103,6 +109,7 @@ fn endpoints<D: Discover>(
     config: &Config,
     policies: &Policies,
     discover: D,
+    signals: Arc<Signals>,
 ) -> impl tower::Service<
     Request<Body>,
     Response = Response<impl http_body::Body<Data = Bytes, Error = Status> + Send + use<D>>,
@@ -131,7 +138,8 @@ fn endpoints<D: Discover>(
     }
     let (made_with, classified_by) = (config.clone(), policies.clone());
     let of_endpoint = policies.clone();
-    let make = move |address: &Address| endpoint(peer, &made_with, &of_endpoint, address);
+    let discover = Heeding::new(discover, Arc::clone(&signals));
+    let make = move |address: &Address| endpoint(peer, &made_with, &of_endpoint, address, &signals);
     builder.build(discover, make, move |path: &str| outbound(&classified_by, path))
 }
 
@@ -141,6 +149,7 @@ fn endpoint(
     config: &Config,
     policies: &Policies,
     address: &Address,
+    signals: &Arc<Signals>,
 ) -> impl seawall_balance::Endpoint
 + tower::Service<
     Request<Body>,
@@ -151,7 +160,7 @@ fn endpoint(
 + Sync
 + use<> {
     let breakers = breakers::of_endpoint(peer, &address.to_string(), policies);
-    let wire = Wire::new(config, address);
+    let wire = Wire::new(config, address, signals);
     let connection = wire.0.clone();
     let stack = ServiceBuilder::new()
         // Outside of what counts attempts, since one that is refused here is not sent.
@@ -212,6 +221,7 @@ mod tests {
             "retry::retry_layer::Retry<",
             "breaker::breaker_layer::BreakerService<",
             "tie::Tie<",
+            "wait::Wait<",
             "resend::Resend<",
             "balance::balance::Balance<",
             "breaker::breaker_layer::BreakerService<",

@@ -2,6 +2,7 @@
 
 use seawall_client::{Channel, Config};
 use seawall_config::Reader;
+use seawall_proto::seawall::user::v1::CreateUserRequest;
 use seawall_proto::seawall::user::v1::user_service_client::UserServiceClient;
 use tonic::{Code, Status};
 
@@ -41,4 +42,9 @@ async fn an_answer_is_one_message_of_a_size_that_is_allowed() {
     let large = answered("answer-large", &[&[0; 2_049]]).await.unwrap_err();
     assert_eq!(large.code(), Code::ResourceExhausted, "{large}");
     assert!(large.message().contains("2049 bytes; at most 2048"), "{large}");
+}
+
+/// Makes a call that is not retried, whose answer may be empty.
+pub(crate) async fn created(mut users: UserServiceClient<Channel>) -> Result<(), Status> {
+    users.create_user(CreateUserRequest::default()).await.map(|_| ())
 }

@@ -1,6 +1,8 @@
 //! A peer that is a script of HTTP/2 frames: it does what no server of ours would do.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,14 +12,19 @@ const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
+const GOAWAY: u8 = 0x7;
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;
 
+pub(crate) const NO_ERROR: u32 = 0x0;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
+
 /// Accepts for as long as it lives.
 pub(crate) struct Raw {
     pub(crate) address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -36,19 +43,29 @@ impl Raw {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
-            for number in 0.. {
+            loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(script(number, Talk { stream }));
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(script(number, Talk { stream, pings: 0 }));
             }
         });
-        Self { address, task }
+        Self { address, accepted, task }
+    }
+
+    /// How many connections it has accepted.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
 /// One connection. Its methods return `None` when the other side has gone.
 pub(crate) struct Talk {
     stream: TcpStream,
+    /// How many times the other side has asked whether anybody is there.
+    pub(crate) pings: usize,
 }
 
 impl Talk {
@@ -70,6 +87,23 @@ impl Talk {
     /// The stream of the next call, once all of its request has come.
     pub(crate) async fn call(&mut self) -> Option<u32> {
         loop {
+            let (flags, stream) = self.next().await?;
+            if flags & END_STREAM != 0 {
+                return Some(stream);
+            }
+        }
+    }
+
+    /// Reads on until the other side goes away, or for ever.
+    pub(crate) async fn listen(&mut self) -> Option<()> {
+        loop {
+            self.next().await?;
+        }
+    }
+
+    /// The next frame of a call: its flags and its stream.
+    async fn next(&mut self) -> Option<(u8, u32)> {
+        loop {
             let mut header = [0; 9];
             self.stream.read_exact(&mut header).await.ok()?;
             let [high, middle, low, kind, flags, stream @ ..] = header;
@@ -77,8 +111,11 @@ impl Talk {
             self.stream.read_exact(&mut payload).await.ok()?;
             match kind {
                 SETTINGS if flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]).await?,
-                PING if flags & ACK == 0 => self.write(PING, ACK, 0, &payload).await?,
-                HEADERS | DATA if flags & END_STREAM != 0 => return Some(u32::from_be_bytes(stream)),
+                PING if flags & ACK == 0 => {
+                    self.pings += 1;
+                    self.write(PING, ACK, 0, &payload).await?;
+                }
+                HEADERS | DATA => return Some((flags, u32::from_be_bytes(stream))),
                 _ => {}
             }
         }
@@ -103,6 +140,12 @@ impl Talk {
     pub(crate) async fn begin_answer(&mut self, stream: u32) -> Option<()> {
         let headers = [b"\x88\x0f\x10\x10".as_slice(), b"application/grpc"].concat();
         self.write(HEADERS, END_HEADERS, stream, &headers).await
+    }
+
+    /// Takes leave; calls after `last` were not looked at.
+    pub(crate) async fn go_away(&mut self, last: u32, code: u32, why: &str) -> Option<()> {
+        let payload = [&last.to_be_bytes(), &code.to_be_bytes(), why.as_bytes()].concat();
+        self.write(GOAWAY, 0, 0, &payload).await
     }
 
     async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Option<()> {

@@ -13,14 +13,24 @@ use tonic::Status;
 use crate::page::state;
 use crate::shop::{Running, Shop, create, get, policies, serve};
 
-/// A channel with settings such as `("RETRY_TOKENS", "1")`.
-fn users(peer: &'static str, endpoints: &[SocketAddr], settings: &[(&str, &str)]) -> UserServiceClient<Channel> {
+/// The settings of a channel to these endpoints, with others such as `("RETRY_TOKENS", "1")`.
+pub(crate) fn configured(endpoints: &[SocketAddr], settings: &[(&str, &str)]) -> Config {
     let addresses: Vec<String> = endpoints.iter().map(|endpoint| format!("http://{endpoint}")).collect();
     let mut variables = vec![("SEAWALL_PEER_ADDRESS".to_owned(), addresses.join(","))];
     variables.extend(settings.iter().map(|(key, value)| (format!("SEAWALL_PEER_{key}"), (*value).to_owned())));
     let mut reader = Reader::new("", "", variables);
     let config = Config::read(&mut reader.section("peer"), "http://127.0.0.1:1");
     reader.finish().unwrap();
+    config
+}
+
+/// A client with such a channel, and no breaker.
+pub(crate) fn users(
+    peer: &'static str,
+    endpoints: &[SocketAddr],
+    settings: &[(&str, &str)],
+) -> UserServiceClient<Channel> {
+    let config = configured(endpoints, settings);
     UserServiceClient::new(Channel::new(peer, &config, &policies("breaker.kind = \"off\"")))
 }
 
