@@ -1,22 +1,25 @@
-//! The layer that makes a call again which has not left the process, wherever there now is a way.
+//! The layer that makes a call again which has had no effect, wherever there now is a way.
 //!
 //! An endpoint that drains takes leave of its connection while calls are on their way to it, and is
-//! then gone. Those calls have had no effect, so they are made again whatever their method is, also
-//! one that is not idempotent or has no retries (gRFC A6, transparent retries). It costs nothing where
-//! no call is lost: the request comes back in the error, and is not kept on the way.
+//! then gone; one that is full refuses their streams. The peer's code has not seen those calls, so they are
+//! made again, once, whatever their method is, also one that is not idempotent or has no retries (gRFC A6,
+//! transparent retries). A request that has not left the process comes back in the error. Of one that has,
+//! h2 tells that the peer has not looked at it (it refused the stream, or named an earlier one as the last
+//! in its GOAWAY), but the request is gone: so what is sent of it is kept until the answer begins, up to a
+//! bound, unless a layer outside does that already for its retries.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http::Request;
 use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
-use seawall_retry::NotSent;
+use seawall_retry::{Allowance, NotSent, Original, Replayed, RetryConfig};
 use tonic::Status;
 use tonic::body::Body;
 use tower::util::Oneshot;
@@ -90,16 +93,18 @@ fn taken(status: &Status, is_elsewhere: bool) -> Option<Request<Body>> {
     None
 }
 
-/// Makes calls again, once, that were not sent. Stands outside of what picks the endpoint.
-#[derive(Debug, Clone, Copy)]
+/// Makes calls again, once, that have had no effect. Stands outside of what picks the endpoint.
+#[derive(Debug, Clone)]
 pub(crate) struct ResendLayer {
     peer: &'static str,
+    allowance: Arc<Allowance>,
+    bytes_max: usize,
 }
 
 impl ResendLayer {
-    /// `peer` is its name in metrics.
-    pub(crate) fn new(peer: &'static str) -> Self {
-        Self { peer }
+    /// `peer` is its name in metrics; what is kept of its requests is kept with `allowance`.
+    pub(crate) fn new(peer: &'static str, allowance: Arc<Allowance>) -> Self {
+        Self { peer, allowance, bytes_max: RetryConfig::default().replay_bytes_max }
     }
 }
 
@@ -107,7 +112,7 @@ impl<S> Layer<S> for ResendLayer {
     type Service = Resend<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Resend { inner, peer: self.peer }
+        Resend { inner, layer: self.clone() }
     }
 }
 
@@ -115,7 +120,7 @@ impl<S> Layer<S> for ResendLayer {
 #[derive(Debug, Clone)]
 pub(crate) struct Resend<S> {
     inner: S,
-    peer: &'static str,
+    layer: ResendLayer,
 }
 
 impl<S: Service<Request<Body>, Error = Status> + Clone> Service<Request<Body>> for Resend<S> {
@@ -130,7 +135,15 @@ impl<S: Service<Request<Body>, Error = Status> + Clone> Service<Request<Body>> f
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let again = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, again.clone());
-        ResendFuture { call: Oneshot::new(ready, request), again: Some(again), peer: self.peer }
+        let ResendLayer { peer, allowance, bytes_max } = &self.layer;
+        let (kept, request) = if request.extensions().get::<Replayed>().is_some() {
+            (None, request)
+        } else {
+            let mut kept = Original::new(request, *bytes_max, Arc::clone(allowance));
+            let (reader, request) = kept.request(0);
+            (Some((kept, reader)), request)
+        };
+        ResendFuture { call: Oneshot::new(ready, request), again: Some(again), kept, peer }
     }
 }
 
@@ -141,6 +154,8 @@ pin_project! {
         call: Oneshot<S, Request<Body>>,
         // None once the call has been made again.
         again: Option<S>,
+        // The request, and which attempt reads it.
+        kept: Option<(Original, u32)>,
         peer: &'static str,
     }
 }
@@ -152,8 +167,16 @@ impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
         let mut this = self.project();
         loop {
             let answer = ready!(this.call.as_mut().poll(cx));
-            // Taken also where it is not made again, so that nobody keeps it with the error.
-            let request = answer.as_ref().err().and_then(|status| taken(status, false));
+            let request = match &answer {
+                Ok(_) => {
+                    if let Some((kept, reader)) = this.kept.take() {
+                        kept.commit(reader);
+                    }
+                    None
+                }
+                // Taken also where it is not made again, so that nobody keeps it with the error.
+                Err(status) => taken(status, false).or_else(|| replayed(status, this.kept)),
+            };
             let (Some(request), Some(inner)) = (request, this.again.take()) else { return Poll::Ready(answer) };
             seawall_provenance::decided("retry.resent", &[KeyValue::new("peer", *this.peer)], Vec::new);
             this.call.set(Oneshot::new(inner, request));
@@ -161,11 +184,34 @@ impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
     }
 }
 
+/// The request once more, if the peer has not looked at the first one and all that was sent is kept.
+fn replayed(status: &Status, kept: &mut Option<(Original, u32)>) -> Option<Request<Body>> {
+    let (kept, reader) = kept.as_mut()?;
+    if !is_refused(status) || !kept.retire(*reader) {
+        return None;
+    }
+    let (next, request) = kept.request(0);
+    *reader = next;
+    Some(request)
+}
+
+/// Whether the call was sent, and had no effect.
+fn is_refused(status: &Status) -> bool {
+    let mut next = status.source();
+    while let Some(error) = next {
+        if error.is::<Unsent>() {
+            return false;
+        }
+        next = error.source();
+    }
+    NotSent::is_in(status)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use seawall_retry::AllowanceConfig;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -178,7 +224,8 @@ mod tests {
             std::future::ready(attempt(count.fetch_add(1, Ordering::Relaxed), request))
         });
         let request = Request::builder().header("authorization", "secret").body(Body::empty()).unwrap();
-        let ended = ResendLayer::new("peer").layer(inner).oneshot(request).await;
+        let allowance = Allowance::try_new("peer", &AllowanceConfig::default(), std::time::Instant::now()).unwrap();
+        let ended = ResendLayer::new("peer", Arc::new(allowance)).layer(inner).oneshot(request).await;
         (calls.load(Ordering::Relaxed), ended)
     }
 

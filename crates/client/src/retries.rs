@@ -13,6 +13,7 @@ use tokio::time::Instant;
 pub(crate) struct Retries {
     retries: PerMethod<RetryConfig, RetryPolicy>,
     hedges: PerMethod<HedgeConfig, HedgePolicy>,
+    allowance: Arc<Allowance>,
     _state: Arc<dyn Live>,
 }
 
@@ -26,7 +27,7 @@ impl Retries {
         });
         let allowance = Arc::new(allowance.expect("the defaults are allowed"));
         let (of_retries, of_hedges) = (Arc::clone(&allowance), Arc::clone(&allowance));
-        let state: Arc<dyn Live> = Arc::new(State(allowance));
+        let state: Arc<dyn Live> = Arc::new(State(Arc::clone(&allowance)));
         publish("retries", peer, Arc::downgrade(&state));
         let retries = PerMethod::new(
             policies.clone(),
@@ -44,7 +45,12 @@ impl Retries {
                 made.inspect_err(|error| tracing::error!(%error, "not hedged")).ok().map(Arc::new)
             },
         );
-        Self { retries, hedges, _state: state }
+        Self { retries, hedges, allowance, _state: state }
+    }
+
+    /// What they may do together.
+    pub(crate) fn allowance(&self) -> Arc<Allowance> {
+        Arc::clone(&self.allowance)
     }
 
     pub(crate) fn retry(&self, path: &str) -> Option<Arc<RetryPolicy>> {

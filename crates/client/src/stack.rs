@@ -59,7 +59,7 @@ fn composed<D: Discover>(
     let first = config.addresses.first();
     let retries = Arc::new(Retries::new(peer, &config.allowance, policies));
     let signals = Arc::new(Signals::new());
-    let hedges = Arc::clone(&retries);
+    let (hedges, allowance) = (Arc::clone(&retries), retries.allowance());
     let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
     let (timeout, bytes_max) = (config.timeout, config.message_bytes_max);
     let (of_messages, of_requests) = (policies.clone(), policies.clone());
@@ -90,7 +90,7 @@ fn composed<D: Discover>(
         // Right outside of the balancer, so that a call goes elsewhere when another endpoint is ready, and when
         // its own takes leave.
         .layer(WaitLayer::new(config.wait_for_ready, Arc::clone(&signals)))
-        .layer(ResendLayer::new(peer))
+        .layer(ResendLayer::new(peer, allowance))
         .service(endpoints(peer, config, policies, discover, signals))
 }
 

@@ -25,4 +25,5 @@ mod retries;
 mod settings;
 mod shop;
 mod streams;
+mod unprocessed;
 mod waits;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
 const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
 const GOAWAY: u8 = 0x7;
@@ -19,6 +20,7 @@ const END_HEADERS: u8 = 0x4;
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;
 
 pub(crate) const NO_ERROR: u32 = 0x0;
+const REFUSED_STREAM: u32 = 0x7;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 /// Accepts for as long as it lives.
@@ -49,7 +51,7 @@ impl Raw {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(script(number, Talk { stream, pings: 0 }));
+                tokio::spawn(script(number, Talk { stream, pings: 0, request: Vec::new() }));
             }
         });
         Self { address, accepted, task }
@@ -66,6 +68,8 @@ pub(crate) struct Talk {
     stream: TcpStream,
     /// How many times the other side has asked whether anybody is there.
     pub(crate) pings: usize,
+    /// What has come of the request that was read last.
+    pub(crate) request: Vec<u8>,
 }
 
 impl Talk {
@@ -87,8 +91,18 @@ impl Talk {
     /// The stream of the next call, once all of its request has come.
     pub(crate) async fn call(&mut self) -> Option<u32> {
         loop {
-            let (flags, stream) = self.next().await?;
+            let (_, flags, stream) = self.next().await?;
             if flags & END_STREAM != 0 {
+                return Some(stream);
+            }
+        }
+    }
+
+    /// The same, once some of its request has come.
+    pub(crate) async fn begun_call(&mut self) -> Option<u32> {
+        loop {
+            let (kind, _, stream) = self.next().await?;
+            if kind == DATA {
                 return Some(stream);
             }
         }
@@ -101,8 +115,8 @@ impl Talk {
         }
     }
 
-    /// The next frame of a call: its flags and its stream.
-    async fn next(&mut self) -> Option<(u8, u32)> {
+    /// The next frame of a call: its kind, its flags and its stream.
+    async fn next(&mut self) -> Option<(u8, u8, u32)> {
         loop {
             let mut header = [0; 9];
             self.stream.read_exact(&mut header).await.ok()?;
@@ -115,8 +129,12 @@ impl Talk {
                     self.pings += 1;
                     self.write(PING, ACK, 0, &payload).await?;
                 }
-                HEADERS | DATA => return Some((flags, u32::from_be_bytes(stream))),
-                _ => {}
+                HEADERS => self.request.clear(),
+                DATA => self.request.extend(payload),
+                _ => continue,
+            }
+            if matches!(kind, HEADERS | DATA) {
+                return Some((kind, flags, u32::from_be_bytes(stream)));
             }
         }
     }
@@ -140,6 +158,11 @@ impl Talk {
     pub(crate) async fn begin_answer(&mut self, stream: u32) -> Option<()> {
         let headers = [b"\x88\x0f\x10\x10".as_slice(), b"application/grpc"].concat();
         self.write(HEADERS, END_HEADERS, stream, &headers).await
+    }
+
+    /// Says that it has not looked at a call.
+    pub(crate) async fn refuse(&mut self, stream: u32) -> Option<()> {
+        self.write(RST_STREAM, 0, stream, &REFUSED_STREAM.to_be_bytes()).await
     }
 
     /// Takes leave; calls after `last` were not looked at.
