@@ -41,10 +41,9 @@ pub(super) enum Admission {
     Later(Pin<Box<dyn Future<Output = Result<Option<Identity>, Error>> + Send>>),
 }
 
-/// What a call shows of who makes it.
-struct Credentials {
+/// What is known of who makes a call, beside a token.
+struct Connection {
     service: Option<SpiffeId>,
-    token: Option<Result<String, Rejected>>,
 }
 
 /// Why a token has no claims for us.
@@ -92,35 +91,39 @@ impl Guard {
 
     pub(super) fn admit(&self, path: &str, headers: &HeaderMap, extensions: &Extensions) -> Admission {
         let rule = self.0.rules.by_path(path);
-        let mut credentials = Credentials { service: service(extensions), token: None };
-        let Some(tokens) = &self.0.tokens else { return Admission::Now(judge(rule, credentials.identity(None))) };
-        credentials.token = token(headers);
-        let text = match &credentials.token {
-            None => return Admission::Now(judge(rule, credentials.identity(None))),
-            Some(Err(rejected)) => return Admission::Now(credentials.without_token(rule, Failed::Rejected(*rejected))),
-            Some(Ok(text)) => text,
+        let connection = Connection { service: service(extensions) };
+        let Some((tokens, token)) = self.0.tokens.as_ref().zip(token(headers)) else {
+            return Admission::Now(judge(rule, connection.identity()));
+        };
+        let token = match token {
+            Ok(token) => token,
+            Err(rejected) => return Admission::Now(connection.without_token(rule, Failed::Rejected(rejected))),
         };
         let seen = tokens.keyring.attempts();
-        match tokens.claims(text) {
-            Ok(claims) => Admission::Now(judge(rule, credentials.identity(Some((tokens, claims))))),
+        match tokens.claims(token) {
+            Ok(claims) => Admission::Now(judge(rule, Some(connection.with_user(tokens, claims)))),
             Err(failed) if failed.may_pass() && !rule.is_public() && tokens.keyring.is_worth_waiting() => {
-                let (guard, path) = (self.clone(), path.to_owned());
-                Admission::Later(Box::pin(async move { guard.admit_later(&path, credentials, seen).await }))
+                let (guard, path, token) = (self.clone(), path.to_owned(), token.to_owned());
+                Admission::Later(Box::pin(async move { guard.admit_later(&path, connection, &token, seen).await }))
             }
-            Err(failed) => Admission::Now(credentials.without_token(rule, failed)),
+            Err(failed) => Admission::Now(connection.without_token(rule, failed)),
         }
     }
 
     /// Judges again once the keys were asked for. The deadline of the call ends it sooner.
-    async fn admit_later(&self, path: &str, credentials: Credentials, seen: u64) -> Result<Option<Identity>, Error> {
+    async fn admit_later(
+        &self,
+        path: &str,
+        connection: Connection,
+        token: &str,
+        seen: u64,
+    ) -> Result<Option<Identity>, Error> {
         let rule = self.0.rules.by_path(path);
-        let (Some(tokens), Some(Ok(text))) = (&self.0.tokens, &credentials.token) else {
-            return judge(rule, credentials.identity(None));
-        };
+        let Some(tokens) = &self.0.tokens else { return judge(rule, connection.identity()) };
         tokens.keyring.attempted(seen).await;
-        match tokens.claims(text) {
-            Ok(claims) => judge(rule, credentials.identity(Some((tokens, claims)))),
-            Err(failed) => credentials.without_token(rule, failed),
+        match tokens.claims(token) {
+            Ok(claims) => judge(rule, Some(connection.with_user(tokens, claims))),
+            Err(failed) => connection.without_token(rule, failed),
         }
     }
 }
@@ -138,19 +141,20 @@ impl Tokens {
     }
 }
 
-impl Credentials {
-    fn identity(&self, user: Option<(&Tokens, Arc<Claims>)>) -> Option<Identity> {
-        match user {
-            Some((tokens, claims)) => Some(Identity::of_user(self.service.clone(), Arc::clone(&tokens.issuer), claims)),
-            None => self.service.clone().map(Identity::of_service),
-        }
+impl Connection {
+    fn identity(&self) -> Option<Identity> {
+        self.service.clone().map(Identity::of_service)
+    }
+
+    fn with_user(self, tokens: &Tokens, claims: Arc<Claims>) -> Identity {
+        Identity::of_user(self.service, Arc::clone(&tokens.issuer), claims)
     }
 
     /// A public method is for everybody, also for whom a bad token says nothing of. Everywhere else a
     /// token that is shown must be good, even if the certificate alone would do: who sends it means to
     /// be taken for somebody.
     fn without_token(&self, rule: &Rule, failed: Failed) -> Result<Option<Identity>, Error> {
-        if rule.is_public() { Ok(self.identity(None)) } else { Err(failed.refused()) }
+        if rule.is_public() { Ok(self.identity()) } else { Err(failed.refused()) }
     }
 }
 
@@ -202,7 +206,7 @@ pub(super) fn service(extensions: &Extensions) -> Option<SpiffeId> {
 
 /// The bearer token of a call (RFC 6750, section 2.1). `None` if it shows nothing of the kind, such as
 /// credentials of another scheme, which may be for somebody else.
-fn token(headers: &HeaderMap) -> Option<Result<String, Rejected>> {
+fn token(headers: &HeaderMap) -> Option<Result<&str, Rejected>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?;
     if values.next().is_some() {
@@ -216,5 +220,5 @@ fn token(headers: &HeaderMap) -> Option<Result<String, Rejected>> {
         return None;
     }
     let token = token.trim_matches(' ');
-    Some(if token.len() > TOKEN_BYTES_MAX { Err(Rejected::TooLong) } else { Ok(token.to_owned()) })
+    Some(if token.len() > TOKEN_BYTES_MAX { Err(Rejected::TooLong) } else { Ok(token) })
 }
