@@ -31,7 +31,9 @@ fn show(rules: &Rules) -> Result<()> {
     for method in &denied {
         let problem = styled(BOLD, format_args!("{method} does not say who may call it, nor does its service"));
         terminal::print(format!("{}: {problem}", styled(BAD, "error[no-rule]")))?;
-        terminal::print("  fix: give it an option, such as (seawall.auth.v1.method) = {allow: {authenticated: true}}\n")?;
+        terminal::print(
+            "  fix: give it an option, such as (seawall.auth.v1.method) = {allow: {authenticated: true}}\n",
+        )?;
     }
     if !denied.is_empty() {
         bail!("{}, above", count(denied.len(), "finding", "findings"));
