@@ -4,12 +4,15 @@ use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use h2::Reason;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
+use seawall_deadline::Deadline;
 use seawall_retry::NotSent;
 use tonic::{Code, Status};
 
@@ -23,6 +26,7 @@ pin_project! {
         #[pin]
         body: Incoming,
         place: Option<Place>,
+        margin: Duration,
     }
 }
 
@@ -36,7 +40,7 @@ impl Body for ResponseBody {
         if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
             *this.place = None;
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(lost)))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| lost(error, *this.margin))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -48,24 +52,51 @@ impl Body for ResponseBody {
     }
 }
 
-pub(crate) fn answered(response: Response<Incoming>, place: Place) -> Response<ResponseBody> {
-    response.map(|body| ResponseBody { body, place: Some(place) })
+/// `margin` is how much sooner than the caller's the peer's deadline is.
+pub(crate) fn answered(response: Response<Incoming>, place: Place, margin: Duration) -> Response<ResponseBody> {
+    response.map(|body| ResponseBody { body, place: Some(place), margin })
 }
 
 /// A response that breaks off. A peer that resets the stream says why; one that is gone says nothing,
 /// and then it was `UNAVAILABLE` (the gRPC specification of status codes).
-fn lost(error: hyper::Error) -> Status {
+fn lost(error: hyper::Error, margin: Duration) -> Status {
+    if let Some(reason) = reset_reason(&error) {
+        return reset(reason, error, margin);
+    }
     let status = Status::from_error(Box::new(error));
     if status.code() == Code::Unknown { unavailable("the peer has closed the connection", status) } else { status }
 }
 
+/// Not by tonic, which knows of resets only where it was built with a transport of its own.
+fn reset_reason(error: &hyper::Error) -> Option<Reason> {
+    let h2 = error.source()?.downcast_ref::<h2::Error>()?;
+    h2.reason().filter(|_| h2.is_reset())
+}
+
+/// The codes of PROTOCOL-HTTP2.md, "Errors". A server whose deadline has passed may have no time for more
+/// than a reset: then it was not cancelled, but late (grpc-go does so, and reads it so).
+fn reset(reason: Reason, error: hyper::Error, margin: Duration) -> Status {
+    let is_late = || Deadline::current().is_some_and(|deadline| deadline.remaining() <= margin);
+    let (code, message) = match reason {
+        Reason::CANCEL if is_late() => (Code::DeadlineExceeded, "the deadline of the call has passed at the peer"),
+        Reason::CANCEL => (Code::Cancelled, "the peer has cancelled the call"),
+        Reason::REFUSED_STREAM => (Code::Unavailable, "the peer has refused the call"),
+        Reason::ENHANCE_YOUR_CALM => (Code::ResourceExhausted, "the peer has reset the call: it is too much"),
+        Reason::INADEQUATE_SECURITY => (Code::PermissionDenied, "the peer has reset the call: it is not secure enough"),
+        _ => (Code::Internal, "the peer has reset the call"),
+    };
+    let mut status = Status::new(code, message);
+    status.set_source(Arc::new(error));
+    status
+}
+
 /// A call that was sent, and has no answer. Whether it may have had an effect is for whoever may try
 /// again.
-pub(crate) fn failed(error: hyper::Error) -> Status {
+pub(crate) fn failed(error: hyper::Error, margin: Duration) -> Status {
     if is_unprocessed(&error) {
         unavailable("the peer has closed the connection", NotSent::new(error))
     } else {
-        lost(error)
+        lost(error, margin)
     }
 }
 

@@ -118,14 +118,15 @@ impl Connection {
             Err(Unready::Elsewhere) => return Err(elsewhere(request)),
         };
         place.called();
+        let margin = self.dialler.config.deadline_margin;
         match sender.try_send_request(request).await {
             Ok(response) => {
                 place.answered();
-                Ok(answered(response, place))
+                Ok(answered(response, place, margin))
             }
             Err(mut error) => match error.take_message() {
                 Some(request) => Err(unsent("the peer has closed the connection", error.into_error(), request)),
-                None => Err(failed(error.into_error())),
+                None => Err(failed(error.into_error(), margin)),
             },
         }
     }
