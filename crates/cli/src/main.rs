@@ -25,6 +25,7 @@ mod log_line;
 mod log_tail;
 mod logs;
 mod new;
+mod outer;
 mod ports;
 mod ps;
 mod report;
@@ -79,6 +80,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = outer::forget() {
+        terminal::error(&error);
+        return ExitCode::FAILURE;
+    }
     // As a cargo subcommand (`cargo seawall up` with this program on PATH) the first argument is our own name.
     let mut arguments: Vec<_> = std::env::args_os().collect();
     if arguments.get(1).is_some_and(|first| first == "seawall") {

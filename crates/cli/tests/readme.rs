@@ -52,6 +52,12 @@ impl Copy {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.folder).env("CARGO_TARGET_DIR", self.folder.join("target")).stdin(Stdio::null());
+        // What cargo tells a test of its package; no shell has it.
+        let told = std::env::vars().map(|(name, _)| name);
+        let told = told.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        for name in told {
+            command.env_remove(name);
+        }
         command
     }
 
