@@ -25,6 +25,10 @@ const INPUT_BYTES_MAX: usize = 4_096;
 const INPUT_SECONDS_MAX: usize = 10;
 const MEMORY_MIB_MAX: usize = 1_024;
 
+/// What the repository keeps of what was found for a target: inputs, and bytes in all of them.
+const KEPT_MAX: usize = 100;
+const KEPT_BYTES_MAX: u64 = 16 * 1024;
+
 /// Looks for bytes that a parser cannot take, with libFuzzer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -42,7 +46,7 @@ pub(crate) struct Args {
     /// One target, may be given again; all where none is
     #[arg(long = "target", value_name = "NAME")]
     targets: Vec<String>,
-    /// Write the smallest inputs that lead to all code to fuzz/corpus
+    /// Write some of the inputs that lead to new code to fuzz/corpus
     #[arg(long)]
     keep: bool,
 }
@@ -161,7 +165,8 @@ impl Fuzzer {
         Ok(ended(&said, output.status.success()))
     }
 
-    /// Replaces the corpus by the smallest inputs of it, and of what was found, that lead to all code.
+    /// Replaces what was found before by some of the inputs that lead to other code, of it and of what was
+    /// found now. Inputs that have a name instead of a hash were written by hand, and stay.
     fn keep(&self, name: &str) -> Result<()> {
         let (kept, corpus) = (self.found.join("kept").join(name), self.corpus.join(name));
         if kept.exists() {
@@ -169,12 +174,13 @@ impl Fuzzer {
         }
         std::fs::create_dir_all(&kept)?;
         let mut merge = self.command(name);
-        merge.arg("-merge=1").args([&kept, &corpus, &self.found.join("corpus").join(name)]);
+        // By the code alone: how often it runs makes many inputs of each one.
+        merge.args(["-merge=1", "-use_counters=0"]).args([&kept, &corpus, &self.found.join("corpus").join(name)]);
         tools::run(&mut merge)?;
-        for path in files(&corpus)? {
+        for path in files(&corpus)?.iter().filter(|path| is_hash(path)) {
             std::fs::remove_file(path)?;
         }
-        for path in files(&kept)? {
+        for path in some_of(files(&kept)?)? {
             std::fs::copy(&path, corpus.join(path.file_name().context("a file has a name")?))?;
         }
         Ok(())
@@ -187,6 +193,30 @@ impl Fuzzer {
         command.arg(format!("-timeout={INPUT_SECONDS_MAX}")).arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"));
         command
     }
+}
+
+/// Whether libFuzzer has named it, by its SHA-1.
+fn is_hash(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// As many as the repository is to have, evenly from the small to the large.
+fn some_of(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let mut sized = Vec::new();
+    for path in paths {
+        sized.push((path.metadata()?.len(), path));
+    }
+    sized.sort();
+    let step = sized.len().div_ceil(KEPT_MAX).max(1);
+    let mut left = KEPT_BYTES_MAX;
+    let mut some = Vec::new();
+    for (bytes, path) in sized.into_iter().step_by(step) {
+        let Some(rest) = left.checked_sub(bytes) else { break };
+        left = rest;
+        some.push(path);
+    }
+    Ok(some)
 }
 
 /// Reads what libFuzzer says at its end.
@@ -212,6 +242,23 @@ mod tests {
         let ill = "artifact_prefix='a/'; Test unit written to a/crash-1\nstat::number_of_executed_units: 7\n";
         assert_eq!(ended(ill, false), Ended { runs: 7, crash: Some("a/crash-1".to_owned()) });
         assert_eq!(ended("no memory", false), Ended { runs: 0, crash: Some("no memory".to_owned()) });
+    }
+
+    #[test]
+    fn some_of_many_are_kept_and_all_of_few() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |bytes: usize| {
+            let path = folder.path().join(format!("{bytes:040x}"));
+            std::fs::write(&path, vec![0; bytes]).unwrap();
+            assert!(is_hash(&path) && !is_hash(Path::new("seed-1")));
+            path
+        };
+        let few: Vec<PathBuf> = (0..10).map(write).collect();
+        assert_eq!(some_of(few.clone()).unwrap(), few);
+        let many = some_of((0..250).map(write).collect()).unwrap();
+        assert_eq!((many.len(), &many[1]), (84, &few[3]));
+        let large = some_of((16_000..16_010).map(write).collect()).unwrap();
+        assert_eq!(large.len(), 1);
     }
 
     #[test]
