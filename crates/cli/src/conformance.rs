@@ -2,10 +2,11 @@
 //!
 //! Each kind of peer is one file here: how it is installed, and what it is run with. `cases.rs` has the
 //! cases of gRPC's interop tests, which the peers that have a client or a server of them share; `lab.rs`
-//! is what all of them need (our two programs, ports), `install.rs` gets what is not on the machine,
+//! is what all of them need (our two programs, ports, with `certificates.rs` for TLS), `install.rs` gets what is not on the machine,
 //! `process.rs` runs it and `table.rs` shows what came of it.
 
 mod cases;
+mod certificates;
 mod envoy;
 mod ghz;
 mod grpc_go;
@@ -37,6 +38,7 @@ use table::{Row, Rows};
 Examples:
   cargo seawall conformance                       all peers
   cargo seawall conformance --peer grpc-go --peer h2spec
+  cargo seawall conformance --tls                 over TLS, by an authority that is made for it
 
 What is not on the machine is installed: into .seawall/tools, and Debian's packages by apt-get. What cannot be
 had is skipped, and the table says why. The exit code is 1 if something failed that is not known to fail.")]
@@ -44,6 +46,9 @@ pub(crate) struct Args {
     /// These alone; all where none is named
     #[arg(long = "peer", value_enum)]
     peers: Vec<Peer>,
+    /// Over TLS, with those that take certificates of ours
+    #[arg(long)]
+    tls: bool,
 }
 
 /// What Seawall is tried with.
@@ -74,11 +79,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let peers = if args.peers.is_empty() { Peer::value_variants() } else { &args.peers };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rows = runtime.block_on(async {
-        let mut lab = Lab::start(&workspace).await?;
+        let mut lab = Lab::start(&workspace, args.tls).await?;
         let mut rows = Rows::default();
         for peer in peers {
             let name = peer.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
             terminal::status("Trying", &name);
+            if args.tls && !peer.takes_certificates() {
+                rows.extend(name.clone(), Ok(vec![Row::skipped(&name, "all", "it is tried in plaintext alone")]));
+                continue;
+            }
             rows.extend(name, peer.run(&mut lab).await);
         }
         anyhow::Ok(rows)
@@ -87,6 +96,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 impl Peer {
+    /// Not those whose programs have certificates of their own, or no TLS.
+    fn takes_certificates(self) -> bool {
+        !matches!(self, Self::Ruby | Self::NegativeHttp2 | Self::Envoy)
+    }
+
     /// All that is tried with it. An error is something that the lab could not do.
     async fn run(self, lab: &mut Lab) -> Result<Vec<Row>> {
         match self {

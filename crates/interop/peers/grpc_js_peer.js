@@ -5,6 +5,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const grpc = require('@grpc/grpc-js');
@@ -214,11 +215,12 @@ const service = {
   },
 };
 
+const FLAGS = ['contracts', 'port', 'server_host', 'server_port', 'test_case'];
+const TLS_FLAGS = ['use_tls', 'ca_file', 'tls_cert_file', 'tls_key_file'];
 const { values: args } = parseArgs({
-  options: Object.fromEntries(
-    ['contracts', 'port', 'server_host', 'server_port', 'test_case'].map((name) => [name, { type: 'string' }]),
-  ),
+  options: Object.fromEntries([...FLAGS, ...TLS_FLAGS].map((name) => [name, { type: 'string' }])),
 });
+const isTls = args.use_tls === 'true';
 const file = path.join('grpc', 'testing', 'test.proto');
 const contracts = grpc.loadPackageDefinition(protoLoader.loadSync(file, { includeDirs: [args.contracts], defaults: true }));
 const { TestService } = contracts.grpc.testing;
@@ -226,11 +228,19 @@ const { TestService } = contracts.grpc.testing;
 if (args.port) {
   const server = new grpc.Server();
   server.addService(TestService.service, service);
-  server.bindAsync(`127.0.0.1:${args.port}`, grpc.ServerCredentials.createInsecure(), (error) => {
+  const credentials = isTls
+    ? grpc.ServerCredentials.createSsl(null, [
+        { private_key: fs.readFileSync(args.tls_key_file), cert_chain: fs.readFileSync(args.tls_cert_file) },
+      ])
+    : grpc.ServerCredentials.createInsecure();
+  server.bindAsync(`127.0.0.1:${args.port}`, credentials, (error) => {
     if (error) throw error;
   });
 } else {
-  const client = new TestService(`${args.server_host}:${args.server_port}`, grpc.credentials.createInsecure());
+  const credentials = isTls
+    ? grpc.credentials.createSsl(fs.readFileSync(args.ca_file))
+    : grpc.credentials.createInsecure();
+  const client = new TestService(`${args.server_host}:${args.server_port}`, credentials);
   cases(client)
     [args.test_case]()
     .catch((error) => {

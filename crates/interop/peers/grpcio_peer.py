@@ -59,6 +59,18 @@ class Contract:
         )
 
 
+def read(file):
+    with open(file, "rb") as opened:
+        return opened.read()
+
+
+def connect(args):
+    address = f"{args.server_host}:{args.server_port}"
+    if args.use_tls == "true":
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(read(args.ca_file)))
+    return grpc.insecure_channel(address)
+
+
 def expect(got, expected, what):
     if got != expected:
         sys.exit(f"Error: {what} is {got!r} in place of {expected!r}")
@@ -197,7 +209,7 @@ class Client:
         check(call)
 
 
-def serve(port, of):
+def serve(args, of):
     def echo(context):
         metadata = dict(context.invocation_metadata())
         if INITIAL[0] in metadata:
@@ -242,7 +254,12 @@ def serve(port, of):
     }
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.testing.TestService", handlers),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    address = f"127.0.0.1:{args.port}"
+    if args.use_tls == "true":
+        pair = (read(args.tls_key_file), read(args.tls_cert_file))
+        server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    else:
+        server.add_insecure_port(address)
     server.start()
     server.wait_for_termination()
 
@@ -254,11 +271,13 @@ def main():
     parser.add_argument("--server_host")
     parser.add_argument("--server_port")
     parser.add_argument("--test_case")
+    for flag in ["use_tls", "ca_file", "tls_cert_file", "tls_key_file"]:
+        parser.add_argument(f"--{flag}")
     args = parser.parse_args()
     contract = Contract(args.contracts)
     if args.port is not None:
-        return serve(args.port, contract)
-    with grpc.insecure_channel(f"{args.server_host}:{args.server_port}") as channel:
+        return serve(args, contract)
+    with connect(args) as channel:
         getattr(Client(channel, contract), args.test_case)()
     return None
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tokio::process::Command;
 
+use super::certificates::Certificates;
 use super::lab::Lab;
 use super::process::{self, Process};
 use super::table::Row;
@@ -37,6 +38,8 @@ pub(super) struct Implementation {
     pub(super) environment: Vec<(&'static str, PathBuf)>,
     pub(super) client: Vec<PathBuf>,
     pub(super) server: Vec<PathBuf>,
+    /// What its client needs beside the flags of all, to trust an authority of ours.
+    pub(super) tls: &'static [&'static str],
     /// Standard cases that its client does not have.
     pub(super) lacks: &'static [&'static str],
     /// Further cases of its client, and the codes that they end with.
@@ -60,7 +63,13 @@ impl Implementation {
                 Row::skipped(&peer, case, "its client has no such case")
             } else {
                 let mut command = self.command(&self.client);
-                Row::compared(&peer, case, expected, judged(&mut command, lab.server().port(), case, expected).await)
+                command.args(lab.certificates().into_iter().flat_map(|_| self.tls));
+                Row::compared(
+                    &peer,
+                    case,
+                    expected,
+                    judged(lab, &mut command, lab.server().port(), case, expected).await,
+                )
             });
         }
         rows
@@ -72,10 +81,11 @@ impl Implementation {
         let address = lab.free_address()?;
         let mut command = self.command(&self.server);
         command.arg(format!("--port={}", address.port()));
+        command.args(lab.certificates().into_iter().flat_map(Certificates::server_flags));
         let server = Process::listening(&mut command, lab.log(self.name), address).await?;
         let mut rows = Vec::new();
         for (case, expected) in STANDARD {
-            let said = said(&mut lab.client(), address.port(), case).await;
+            let said = said(lab, address.port(), case).await;
             rows.push(Row::compared(&peer, case, expected, said));
         }
         drop(server);
@@ -91,17 +101,18 @@ impl Implementation {
 }
 
 /// Runs a client that exits with 0 if it got what is expected.
-pub(super) async fn judged(client: &mut Command, port: u16, case: &str, expected: &str) -> Result<String> {
-    let ended = process::run(arguments(client, port, case)).await?;
+pub(super) async fn judged(lab: &Lab, client: &mut Command, port: u16, case: &str, expected: &str) -> Result<String> {
+    let ended = process::run(arguments(lab, client, port, case)).await?;
     Ok(if ended.success { expected.to_owned() } else { ended.complaint() })
 }
 
 /// Runs our client, which says what it got.
-pub(super) async fn said(client: &mut Command, port: u16, case: &str) -> Result<String> {
-    let ended = process::run(arguments(client, port, case)).await?;
+pub(super) async fn said(lab: &Lab, port: u16, case: &str) -> Result<String> {
+    let ended = process::run(arguments(lab, &mut lab.client(), port, case)).await?;
     Ok(if ended.success { ended.output.trim().to_owned() } else { ended.complaint() })
 }
 
-fn arguments<'a>(client: &'a mut Command, port: u16, case: &str) -> &'a mut Command {
-    client.args(["--server_host=127.0.0.1".to_owned(), format!("--server_port={port}"), format!("--test_case={case}")])
+fn arguments<'a>(lab: &Lab, client: &'a mut Command, port: u16, case: &str) -> &'a mut Command {
+    client.args(["--server_host=127.0.0.1".to_owned(), format!("--server_port={port}"), format!("--test_case={case}")]);
+    client.args(lab.certificates().into_iter().flat_map(Certificates::client_flags))
 }

@@ -27,21 +27,21 @@ pub(super) async fn run(lab: &mut Lab) -> Result<Vec<Row>> {
     let envoy = Process::listening(command.arg(&config), lab.log("envoy"), address).await?;
     let mut rows = Vec::new();
     match lab.installer.go("google.golang.org/grpc/interop/client", grpc_go::VERSION) {
-        Ok(client) => rows.extend(by_go(&client, address.port()).await),
+        Ok(client) => rows.extend(by_go(lab, &client, address.port()).await),
         Err(error) => rows.push(Row::skipped("grpc-go → Envoy → Seawall", "all", format!("{error:#}"))),
     }
     for (case, expected) in STANDARD {
-        let said = said(&mut lab.client(), address.port(), case).await;
+        let said = said(lab, address.port(), case).await;
         rows.push(Row::compared("Seawall → Envoy → Seawall", case, expected, said));
     }
     drop(envoy);
     Ok(rows)
 }
 
-async fn by_go(client: &PathBuf, port: u16) -> Vec<Row> {
+async fn by_go(lab: &Lab, client: &PathBuf, port: u16) -> Vec<Row> {
     let mut rows = Vec::new();
     for (case, expected) in STANDARD {
-        let got = judged(&mut Command::new(client), port, case, expected).await;
+        let got = judged(lab, &mut Command::new(client), port, case, expected).await;
         rows.push(Row::compared("grpc-go → Envoy → Seawall", case, expected, got));
     }
     rows

@@ -30,7 +30,11 @@ pub(super) async fn run(lab: &mut Lab) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (method, data) in METHODS {
         let mut command = Command::new(&program);
-        command.args(["--insecure", "--format=json", "--data", data]);
+        match lab.certificates() {
+            Some(certificates) => command.arg("--cacert").arg(&certificates.ca),
+            None => command.arg("--insecure"),
+        };
+        command.args(["--format=json", "--data", data]);
         command.arg(format!("--call=grpc.testing.TestService/{method}"));
         command.args([format!("--total={CALLS}"), format!("--concurrency={AT_ONCE}")]);
         command.args([format!("--connections={CONNECTIONS}"), lab.server().to_string()]);

@@ -22,6 +22,7 @@ pub(super) async fn run(lab: &mut Lab) -> Result<Vec<Row>> {
         environment: Vec::new(),
         client: vec![client],
         server: vec![server],
+        tls: &["--use_test_ca=true"],
         lacks: &[],
         more: &[("pick_first_unary", "OK"), ("rpc_soak", "OK"), ("channel_soak", "OK")],
     };

@@ -18,6 +18,7 @@ pub(super) async fn run(lab: &mut Lab) -> Result<Vec<Row>> {
         environment: vec![("NODE_PATH", packages)],
         client: words.clone(),
         server: words,
+        tls: &[],
         lacks: &[],
         more: &[],
     };

@@ -19,6 +19,7 @@ pub(super) async fn run(lab: &mut Lab) -> Result<Vec<Row>> {
         environment: vec![("PYTHONPATH", packages)],
         client: words.clone(),
         server: words,
+        tls: &[],
         lacks: &[],
         more: &[],
     };

@@ -93,7 +93,11 @@ pub(super) async fn run(lab: &mut Lab) -> Result<Vec<Row>> {
 /// What the case wants, if it is in what grpcurl prints, else all that it prints.
 async fn printed(program: &Path, lab: &Lab, case: &Case) -> Result<String> {
     let mut command = Command::new(program);
-    command.arg("-plaintext").args(case.options).arg(lab.server().to_string()).args(case.method);
+    match lab.certificates() {
+        Some(certificates) => command.arg("-cacert").arg(&certificates.ca),
+        None => command.arg("-plaintext"),
+    };
+    command.args(case.options).arg(lab.server().to_string()).args(case.method);
     let ended = process::run(&mut command).await?;
     let all = format!("{}{}", ended.output, ended.errors);
     // Versions differ in the spaces of JSON.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use tokio::process::Command;
 
+use super::certificates::Certificates;
 use super::install::Installer;
 use super::process::Process;
 use crate::compile::cargo;
@@ -32,12 +33,14 @@ pub(super) struct Lab {
     client: PathBuf,
     next_port: u16,
     server: SocketAddr,
+    /// If everybody speaks TLS.
+    certificates: Option<Certificates>,
     _server: Process,
 }
 
 impl Lab {
-    /// Builds our programs and starts the server.
-    pub(super) async fn start(workspace: &Workspace) -> Result<Self> {
+    /// Builds our programs and starts the server, with TLS or without.
+    pub(super) async fn start(workspace: &Workspace, tls: bool) -> Result<Self> {
         let mut programs = build(&workspace.root)?;
         let mut program =
             |name: &str| programs.remove(name).with_context(|| format!("cargo has built no {name} of crates/interop"));
@@ -54,6 +57,10 @@ impl Lab {
             .env("SEAWALL_SERVER_REFLECTION", "true")
             // What is tried is the wire: a machine that is busy with other things sheds nothing.
             .env("SEAWALL_SERVER_CPU_MAX", "1");
+        let certificates = tls.then(|| Certificates::create(&layout.data().join("conformance-tls"))).transpose()?;
+        if let Some(Certificates { cert, key, .. }) = &certificates {
+            command.env("SEAWALL_TLS_CERT", cert).env("SEAWALL_TLS_KEY", key).env("SEAWALL_TLS_CLIENTS", "anyone");
+        }
         let server = Process::listening(&mut command, layout.log("conformance-seawall"), address).await?;
         let installer = Installer::new(&layout.tools());
         Ok(Self {
@@ -63,6 +70,7 @@ impl Lab {
             client,
             next_port,
             server: address,
+            certificates,
             _server: server,
         })
     }
@@ -70,6 +78,11 @@ impl Lab {
     /// Where our server is.
     pub(super) fn server(&self) -> SocketAddr {
         self.server
+    }
+
+    /// What everybody's TLS is made with, if there is any.
+    pub(super) fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Our client. Its arguments are those of all interop clients.

@@ -72,7 +72,7 @@ async fn by_go(
     expected: &str,
 ) -> Result<Row> {
     let (server, port) = serve(lab, python, packages, case).await?;
-    let got = judged(&mut Command::new(program), port, case, expected).await;
+    let got = judged(lab, &mut Command::new(program), port, case, expected).await;
     let (content, saw) = server.terminate().await?;
     let peer = "grpc-go → negative HTTP/2";
     Ok(match got {
@@ -90,7 +90,7 @@ async fn by_us(
     ending: Ending,
 ) -> Result<Row> {
     let (server, port) = serve(lab, python, packages, case).await?;
-    let got = said(&mut lab.client(), port, case).await;
+    let got = said(lab, port, case).await;
     let (content, saw) = server.terminate().await?;
     // Our client fails where it gets no error.
     let got = got.map(|got| if ending == Ending::AnyError && is_code(&got) { expected.to_owned() } else { got });

@@ -24,6 +24,7 @@ pub(super) async fn run(lab: &mut Lab) -> Result<Vec<Row>> {
         environment: Vec::new(),
         client: vec![ruby.clone(), folder.join("client.rb")],
         server: vec![ruby, folder.join("server.rb")],
+        tls: &[],
         lacks: &["special_status_message"],
         more: &[],
     };

@@ -19,6 +19,12 @@ struct Args {
     /// And on which port
     #[arg(long = "server_port", default_value_t = 10000)]
     server_port: u16,
+    /// Whether it is called by TLS
+    #[arg(long = "use_tls", action = clap::ArgAction::Set, default_value_t = false)]
+    use_tls: bool,
+    /// The authorities that are trusted then, a PEM file
+    #[arg(long = "ca_file", default_value = "")]
+    ca_file: String,
     /// Which calls are made
     #[arg(long = "test_case", value_enum, default_value = "large_unary")]
     test_case: Case,
@@ -40,8 +46,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> anyhow::Result<String> {
-    let address = format!("http://{}:{}", args.server_host, args.server_port);
-    let mut reader = Reader::new("", "", [("SEAWALL_INTEROP_ADDRESS", address)]);
+    let scheme = if args.use_tls { "https" } else { "http" };
+    let address = format!("{scheme}://{}:{}", args.server_host, args.server_port);
+    let ca = if args.use_tls { args.ca_file.clone() } else { String::new() };
+    let mut reader = Reader::new("", "", [("SEAWALL_INTEROP_ADDRESS", address), ("SEAWALL_TLS_CA", ca)]);
     let config = Config::read(&mut reader.section("interop"), "http://127.0.0.1:10000");
     reader.finish()?;
     let policies = Policies::try_new(Contract::try_new(&[FILE_DESCRIPTOR_SET])?, None)?;
