@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use serde::Serialize;
@@ -52,6 +52,8 @@ pub struct Restarts {
     pub p99_ms: f64,
     /// How long a process took to end, at most, in seconds.
     pub end_seconds: f64,
+    /// Whether that was in time.
+    pub is_gone_in_time: bool,
     /// Everything that was not as it must be.
     pub violations: Vec<String>,
 }
@@ -90,11 +92,18 @@ struct Shop {
     folder: TempDir,
 }
 
-/// Starts the services, restarts them so many times, and tells what came of it.
+/// Starts the services, restarts them so many times, and tells what came of it. `each` is told the number of
+/// each restart that is done.
 ///
 /// # Errors
 /// If a service cannot be started, or does not do what it is told.
-pub async fn run(user: &Path, order: &Path, restarts: u32, rate: u32) -> Result<Vec<Restarts>> {
+pub async fn run(
+    user: &Path,
+    order: &Path,
+    restarts: u32,
+    rate: u32,
+    mut each: impl FnMut(u32),
+) -> Result<Vec<Restarts>> {
     adopt_orphans()?;
     let mut shop = Shop::start(user, order, rate).await?;
     let mut all: [(u32, Outcomes, Duration, Vec<String>); 3] = Default::default();
@@ -118,9 +127,7 @@ pub async fn run(user: &Path, order: &Path, restarts: u32, rate: u32) -> Result<
             violations.push(format!("{case}: a call failed, restart {}: {reason}", n + 1));
         }
         calls.merge(outcomes);
-        if (n + 1) % 20 == 0 {
-            eprintln!("{} of {restarts} restarts", n + 1);
-        }
+        each(n + 1);
     }
     let insisted = shop.insist(user).await?;
     let rows = Case::ALL.into_iter().zip(all).filter(|(_, (times, ..))| *times > 0);
@@ -132,6 +139,7 @@ pub async fn run(user: &Path, order: &Path, restarts: u32, rate: u32) -> Result<
         failed: outcomes.failed,
         p99_ms: outcomes.percentile(99).as_secs_f64() * 1_000.0,
         end_seconds: longest.as_secs_f64(),
+        is_gone_in_time: longest <= DRAIN_TIMEOUT + GRACE,
         violations,
     });
     Ok(rows.chain([insisted]).collect())
@@ -140,6 +148,11 @@ pub async fn run(user: &Path, order: &Path, restarts: u32, rate: u32) -> Result<
 impl Shop {
     async fn start(user: &Path, order: &Path, rate: u32) -> Result<Self> {
         let folder = TempDir::new()?;
+        // A successor runs what is on disk, which somebody may build anew meanwhile.
+        let (own_user, own_order) = (folder.path().join("user"), folder.path().join("order"));
+        std::fs::copy(user, &own_user).with_context(|| format!("{} cannot be copied", user.display()))?;
+        std::fs::copy(order, &own_order).with_context(|| format!("{} cannot be copied", order.display()))?;
+        let (user, order) = (&*own_user, &*own_order);
         let settings = |name: &str| settings(&folder, name, DRAIN_TIMEOUT);
         let first = Service::start("user", user, settings("user")).await?;
         let users = [first, Service::start("user", user, settings("user")).await?];
@@ -195,6 +208,7 @@ impl Shop {
             failed: outcomes.failed,
             p99_ms: outcomes.percentile(99).as_secs_f64() * 1_000.0,
             end_seconds: longest.as_secs_f64(),
+            is_gone_in_time: longest <= AT_ONCE,
             violations,
         })
     }

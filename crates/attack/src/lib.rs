@@ -9,7 +9,7 @@
 //! use seawall_attack::{Attack, Plan, attack};
 //!
 //! # async fn example() -> anyhow::Result<()> {
-//! let plan = Plan { rate: 100, window: Duration::from_secs(2), quiet: 3, attacked: 5 };
+//! let plan = Plan { rate: 100, window: Duration::from_secs(2), rounds: 7 };
 //! attack(Path::new("target/debug/user"), &[Attack::Ping], plan, |report| println!("{report:?}")).await
 //! # }
 //! ```

@@ -91,15 +91,11 @@ impl Load {
         std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What came of the calls of so many windows of time, one after the other.
-    pub(crate) async fn windows(&self, count: usize, window: Duration) -> Vec<Outcomes> {
-        let mut windows = Vec::new();
+    /// What came of the calls that end within this time.
+    pub(crate) async fn window(&self, window: Duration) -> Outcomes {
         self.take();
-        for _ in 0..count {
-            sleep(window).await;
-            windows.push(self.take());
-        }
-        windows
+        sleep(window).await;
+        self.take()
     }
 }
 

@@ -25,12 +25,9 @@ enum Command {
         /// The length of a window, in milliseconds
         #[arg(long)]
         window_ms: u64,
-        /// Windows before an attack
+        /// How often a quiet window is followed by one with the attack
         #[arg(long)]
-        quiet: usize,
-        /// Windows during an attack
-        #[arg(long)]
-        attacked: usize,
+        rounds: u32,
     },
     /// Restarts the user and the order service
     RestartDrill {
@@ -52,16 +49,25 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     match Command::parse() {
-        Command::Attack { user, only, rate, window_ms, quiet, attacked } => {
+        Command::Attack { user, only, rate, window_ms, rounds } => {
             let attacks = if only.is_empty() { Attack::value_variants() } else { &only };
-            let plan = Plan { rate, window: Duration::from_millis(window_ms), quiet, attacked };
-            seawall_attack::attack(&user, attacks, plan, print).await?;
+            let plan = Plan { rate, window: Duration::from_millis(window_ms), rounds };
+            seawall_attack::attack(&user, attacks, plan, |report| print(&report)).await?;
         }
         Command::RestartDrill { user, order, restarts, rate } => {
-            seawall_attack::drill(&user, &order, restarts, rate).await?.iter().for_each(print);
+            seawall_attack::drill(&user, &order, restarts, rate, progress).await?.iter().for_each(print);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How often progress is told, in restarts.
+const PROGRESS_EVERY: u32 = 20;
+
+fn progress(restarts: u32) {
+    if restarts.is_multiple_of(PROGRESS_EVERY) {
+        eprintln!("{restarts} restarts");
+    }
 }
 
 /// Whoever reads the lines may have gone; then there is nobody to tell.

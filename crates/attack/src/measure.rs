@@ -26,12 +26,10 @@ const SLOWER_MAX: f64 = 2.0;
 /// What an attacker that was cut off waits before it comes again.
 const COME_BACK: Duration = Duration::from_millis(100);
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
-/// What is waited for calls and connections of one attack to be gone before the next.
-const PAUSE: Duration = Duration::from_secs(1);
 /// The settings of the service that are not the usual ones: time that attackers are given, which is a
 /// matter of how slow good peers may be.
 const SETTINGS: [(&str, &str); 2] =
-    [("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "3s"), ("SEAWALL_SERVER_MESSAGE_TIMEOUT", "3s")];
+    [("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "2s"), ("SEAWALL_SERVER_MESSAGE_TIMEOUT", "2s")];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -40,10 +38,8 @@ pub struct Plan {
     pub rate: u32,
     /// How long a window of time is, of which each has a p99.
     pub window: Duration,
-    /// Windows before an attack.
-    pub quiet: usize,
-    /// Windows during it.
-    pub attacked: usize,
+    /// How often a quiet window is followed by one with the attack.
+    pub rounds: u32,
 }
 
 /// What came of one attack.
@@ -59,10 +55,13 @@ pub struct Report {
     pub cut_off_seconds: f64,
     /// How much the memory of the service grew at most, in bytes.
     pub growth_bytes: u64,
-    /// The p99 of good calls in each window before, and in each during the attack, in milliseconds.
+    /// The p99 of good calls in the quiet window of each round, in milliseconds.
     pub quiet_p99_ms: Vec<f64>,
-    /// See `quiet_p99_ms`.
+    /// The same in the window with the attack.
     pub attacked_p99_ms: Vec<f64>,
+    /// How many times as long good calls took: the median over the rounds, each of which compares two
+    /// windows that were next to each other, so that what else a machine does weighs on both.
+    pub slower: f64,
     /// Good calls during the attack.
     pub calls: u64,
     /// Those of them that failed.
@@ -71,11 +70,23 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
+impl Report {
+    /// Whether every attacker was cut off in time.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off_seconds < CUT_OFF_MAX.as_secs_f64()
+    }
+
+    /// Whether the memory of the service has grown by no more than it may.
+    pub fn is_small(&self) -> bool {
+        self.growth_bytes <= GROWTH_BYTES_MAX
+    }
+}
+
 /// Starts the user service, attacks it, and tells of each attack as it ends.
 ///
 /// # Errors
 /// If the service cannot be started or ends, or nothing can be measured.
-pub async fn run(program: &Path, attacks: &[Attack], plan: Plan, mut each: impl FnMut(&Report)) -> Result<()> {
+pub async fn run(program: &Path, attacks: &[Attack], plan: Plan, mut each: impl FnMut(Report)) -> Result<()> {
     let folder = TempDir::new()?;
     let mut settings: Vec<(&'static str, String)> = SETTINGS.map(|(name, value)| (name, value.to_owned())).into();
     settings.push(("SEAWALL_SQL_URL", format!("sqlite://{}", folder.path().join("user.db").display())));
@@ -84,22 +95,28 @@ pub async fn run(program: &Path, attacks: &[Attack], plan: Plan, mut each: impl 
     let user_id = shop::create_user(&url).await?;
     let load = Load::start(plan.rate, move || shop::get_user(&url, user_id))?;
     // Until everything has been called once and has its memory.
-    load.windows(1, plan.window).await;
+    load.window(plan.window).await;
     for attack in attacks {
-        each(&measure(&service, *attack, &load, plan).await?);
-        sleep(PAUSE).await;
+        each(measure(&service, *attack, &load, plan).await?);
     }
     Ok(())
 }
 
 async fn measure(service: &Service, attack: Attack, load: &Load, plan: Plan) -> Result<Report> {
-    let before = load.windows(plan.quiet, plan.window).await;
-    let resident = service.resident_bytes()?;
-    let attackers = attackers(attack, service.address, plan.window * plan.attacked as u32);
-    let (during, struck, most) =
-        tokio::join!(load.windows(plan.attacked, plan.window), attackers, most_memory(service, plan));
+    let (mut quiet, mut attacked, mut struck, mut growth) = (Vec::new(), Vec::new(), Struck::default(), 0);
+    for _ in 0..plan.rounds {
+        quiet.push(load.window(plan.window).await);
+        let before = service.resident_bytes()?;
+        let attackers = attackers(attack, service.address, plan.window);
+        let (during, round, most) = tokio::join!(load.window(plan.window), attackers, most_memory(service, plan));
+        attacked.push(during);
+        struck.merge(round);
+        growth = most?.saturating_sub(before).max(growth);
+        // Until its calls and connections are gone.
+        sleep(plan.window / 2).await;
+    }
     let name = attack.to_possible_value().context("an attack has a name")?.get_name().to_owned();
-    Ok(judged(name, attack, &before, &during, struck, most?.saturating_sub(resident)))
+    Ok(judged(name, attack, &quiet, &attacked, struck, growth))
 }
 
 /// What came of the strikes of all attackers.
@@ -109,6 +126,14 @@ struct Struck {
     longest: Duration,
     /// The first strike that went wrong for us.
     error: Option<anyhow::Error>,
+}
+
+impl Struck {
+    fn merge(&mut self, other: Self) {
+        self.strikes += other.strikes;
+        self.longest = self.longest.max(other.longest);
+        self.error = self.error.take().or(other.error);
+    }
 }
 
 /// Attacks for so long, and then until the last attacker was cut off.
@@ -132,16 +157,14 @@ async fn attackers(attack: Attack, address: SocketAddr, duration: Duration) -> S
     }
     let mut all = Struck::default();
     while let Some(Ok(struck)) = attackers.join_next().await {
-        all.strikes += struck.strikes;
-        all.longest = all.longest.max(struck.longest);
-        all.error = all.error.or(struck.error);
+        all.merge(struck);
     }
     all
 }
 
 /// The most memory that the service occupies while it is attacked.
 async fn most_memory(service: &Service, plan: Plan) -> Result<u64> {
-    let end = Instant::now() + plan.window * plan.attacked as u32;
+    let end = Instant::now() + plan.window;
     let (mut due, mut most) = (interval(MEMORY_INTERVAL), 0);
     while due.tick().await < end {
         most = most.max(service.resident_bytes()?);
@@ -152,7 +175,7 @@ async fn most_memory(service: &Service, plan: Plan) -> Result<u64> {
 fn judged(
     name: String,
     attack: Attack,
-    before: &[Outcomes],
+    quiet: &[Outcomes],
     during: &[Outcomes],
     struck: Struck,
     growth_bytes: u64,
@@ -160,7 +183,7 @@ fn judged(
     let p99 = |windows: &[Outcomes]| -> Vec<f64> {
         windows.iter().map(|window| window.percentile(99).as_secs_f64() * 1_000.0).collect()
     };
-    let (quiet_p99_ms, attacked_p99_ms) = (p99(before), p99(during));
+    let (quiet_p99_ms, attacked_p99_ms) = (p99(quiet), p99(during));
     let failed = during.iter().map(|window| window.failed).sum();
     let mut violations = Vec::new();
     let mut check = |is_good: bool, violation: String| {
@@ -176,7 +199,8 @@ fn judged(
         growth_bytes <= GROWTH_BYTES_MAX,
         format!("the memory grew by {} MiB, more than {}", growth_bytes >> 20, GROWTH_BYTES_MAX >> 20),
     );
-    let slower = median(&attacked_p99_ms) / median(&quiet_p99_ms);
+    let ratios: Vec<f64> = attacked_p99_ms.iter().zip(&quiet_p99_ms).map(|(attacked, quiet)| attacked / quiet).collect();
+    let slower = median(&ratios);
     check(slower <= SLOWER_MAX, format!("good calls took {slower:.1} times as long"));
     let reason = during.iter().flat_map(|window| &window.reasons).next().map_or("", String::as_str);
     check(failed == 0, format!("{failed} good calls failed: {reason}"));
@@ -188,6 +212,7 @@ fn judged(
         growth_bytes,
         quiet_p99_ms,
         attacked_p99_ms,
+        slower,
         calls: during.iter().map(Outcomes::calls).sum(),
         failed,
         violations,

@@ -11,9 +11,12 @@ use crate::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, call, frame, hello, 
 use crate::peer::{Peer, settings_ack};
 
 /// What an attacker waits from byte to byte.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Calls of one attacker that are open at a time.
-const CALLS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+/// Calls of one attacker that are open at a time. All attackers have as many as there are places.
+const CALLS: u32 = 25;
+/// What an attacker waits from call to call whose answer it does not read: these are worked on, and how many
+/// calls anybody may have worked on is a matter of rates.
+const BETWEEN_CALLS: Duration = Duration::from_millis(40);
 /// Of SETTINGS: how much of an answer the peer may send before it is given more room.
 const INITIAL_WINDOW_SIZE: u16 = 4;
 /// A method whose answer is a stream without end, which every server has.
@@ -62,6 +65,7 @@ pub(super) async fn reader(address: SocketAddr) -> Result<()> {
     let mut peer = greeted(address, &[(INITIAL_WINDOW_SIZE, 0)]).await?;
     for stream in streams(CALLS) {
         calls(&mut peer, stream, "/seawall.user.v1.UserService/ListUsers").await;
+        sleep(BETWEEN_CALLS).await;
     }
     peer.ended(streams(CALLS)).await;
     Ok(())
