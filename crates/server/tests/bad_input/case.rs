@@ -66,7 +66,7 @@ impl Case {
 
 /// What h2 does with a field that cannot be one.
 pub(crate) const H2_FIELD: (Outcome, &str) =
-    (PROTOCOL, "h2 makes an error of the connection of it, as section 5.4.2 allows");
+    (PROTOCOL, "h2 makes an error of the connection of it, as section 5.4.1 allows");
 /// What h2 does with a frame that it cannot read.
 pub(crate) const H2_FRAME: (Outcome, &str) =
     (PROTOCOL, "h2 has one reason for all frames that it cannot read, and ends the connection as well");
