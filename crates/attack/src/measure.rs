@@ -199,7 +199,8 @@ fn judged(
         growth_bytes <= GROWTH_BYTES_MAX,
         format!("the memory grew by {} MiB, more than {}", growth_bytes >> 20, GROWTH_BYTES_MAX >> 20),
     );
-    let ratios: Vec<f64> = attacked_p99_ms.iter().zip(&quiet_p99_ms).map(|(attacked, quiet)| attacked / quiet).collect();
+    let ratios: Vec<f64> =
+        attacked_p99_ms.iter().zip(&quiet_p99_ms).map(|(attacked, quiet)| attacked / quiet).collect();
     let slower = median(&ratios);
     check(slower <= SLOWER_MAX, format!("good calls took {slower:.1} times as long"));
     let reason = during.iter().flat_map(|window| &window.reasons).next().map_or("", String::as_str);
