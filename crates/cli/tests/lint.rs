@@ -108,8 +108,8 @@ fn a_circle_of_calls() {
 fn a_retry_of_what_is_not_idempotent() {
     let shop = Shop::new().with(
         ORDER,
-        "    option idempotency_level = IDEMPOTENT;\n    option (seawall.policy.v1.method) = {\n      budget_ms: 2000",
-        "    option (seawall.policy.v1.method) = {\n      budget_ms: 2000",
+        "returns (CancelOrderResponse) {\n    option idempotency_level = IDEMPOTENT;\n",
+        "returns (CancelOrderResponse) {\n",
     );
     shop.finds(&["error[setting]: [seawall.order.v1.OrderService/CancelOrder]", "not declared idempotent"]);
 }
