@@ -179,7 +179,7 @@ fn on_postgres(copy: &Copy, calls: &[String]) {
     copy.run(&["cargo seawall down".to_owned()]);
 }
 
-/// Another row: the same calls, by TLS, with the files that `up` names.
+/// Another row: the same calls, by TLS, with the files that `up` names. The user is there already.
 fn by_tls(copy: &Copy, calls: &[String]) {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains("| `cargo seawall up --tls` |"), "the README's table is another");
@@ -187,9 +187,10 @@ fn by_tls(copy: &Copy, calls: &[String]) {
     let flags = "-cacert .seawall/tls/ca.pem -cert .seawall/tls/developer.pem -key .seawall/tls/developer.key";
     assert!(printed.contains(&format!("grpcurl {flags} ")), "{printed}");
     let by_tls = |line: &String| line.replace("-plaintext", flags);
-    let placed = copy.run(&copy.here(calls).iter().map(by_tls).collect::<Vec<_>>());
+    let placed = copy.run(&copy.here(&calls[1..]).iter().map(by_tls).collect::<Vec<_>>());
     assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
-    let refused = copy.command("bash").args(["-c", &copy.here(calls)[0]]).status().unwrap();
+    let list = copy.here(&["grpcurl -plaintext 127.0.0.1:50051 list".to_owned()]);
+    let refused = copy.command("bash").args(["-c", &list[0]]).status().unwrap();
     assert!(!refused.success(), "a call in plaintext was answered");
     copy.run(&["cargo seawall down".to_owned()]);
 }
