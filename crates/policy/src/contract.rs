@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use prost::Message as _;
 use seawall_retry::Idempotency;
 
@@ -19,7 +20,8 @@ pub struct Contract(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     methods: Vec<Method>,
-    by_path: HashMap<Arc<str>, MethodId>,
+    /// Every call looks here several times. Nobody outside chooses what is in it, so a quick hash will do.
+    by_path: HashMap<Arc<str>, MethodId, RandomState>,
     /// What the options declare for a whole service, by its name.
     services: BTreeMap<String, Layer>,
 }
@@ -98,7 +100,7 @@ impl Contract {
     /// Fails if a set cannot be decoded. What its policies say is checked by
     /// [`Policies::try_new`](crate::Policies::try_new).
     pub fn try_new(descriptor_sets: &[&[u8]]) -> Result<Self, ContractError> {
-        let mut read = Inner { methods: Vec::new(), by_path: HashMap::new(), services: BTreeMap::new() };
+        let mut read = Inner { methods: Vec::new(), by_path: HashMap::default(), services: BTreeMap::new() };
         let mut files = BTreeSet::new();
         for (index, set) in descriptor_sets.iter().enumerate() {
             let set = FileDescriptorSet::decode(*set).map_err(|source| ContractError { index, source })?;

@@ -1,4 +1,11 @@
-//! The calls of one connection: each a task, counted, and ended when nobody reads its answer.
+//! The calls of one connection: counted, each a task unless it is answered at once, and ended when
+//! nobody reads its answer.
+//!
+//! A call is polled once where it arrives, before there is a task for it. Most of those that wait for
+//! nothing are through with that: they cost no task, no wake of another thread, and no write of their own,
+//! because the connection writes all the answers together when it has read what there is to read. A handler
+//! that computes for long between two awaits keeps its connection waiting, and is to use
+//! `tokio::task::spawn_blocking`.
 //!
 //! hyper asks a body for more only when the peer has room for it. A peer that gives no room would hold
 //! a call, whose deadline is kept by that body, for as long as the connection lasts. So the task itself
@@ -10,7 +17,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::Response;
@@ -123,7 +130,11 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
         self.0.now.fetch_add(1, Ordering::Relaxed);
         self.0.total.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&self.0));
-        tokio::spawn(Stream { stream, deadline: BEGUN.take(), answer: None, timer: None, counted });
+        let mut stream = Box::pin(Stream { stream, deadline: BEGUN.take(), answer: None, timer: None, counted });
+        // Nobody has to be woken: a task polls again at once what is not through.
+        if stream.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            tokio::spawn(stream);
+        }
     }
 }
 
