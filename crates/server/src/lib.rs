@@ -10,7 +10,7 @@
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `protocol.rs` and
 //! `panics.rs` are layers of no use elsewhere, as is `unary.rs`; `whole.rs` tells the end of a request from
-//! a reset; `limits.rs` has what the stack's limits are. `serve.rs` accepts and drains connections, which
+//! a reset; `routes.rs` finds the service of a call; `limits.rs` has what the stack's limits are. `serve.rs` accepts and drains connections, which
 //! `listener.rs` takes from TCP; `connection.rs` is the life of one and how it is judged. `admission.rs`
 //! decides who may call; `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
 //! starts a process and `handover.rs` the one after it.
@@ -25,6 +25,7 @@ mod limits;
 mod listener;
 mod panics;
 mod protocol;
+mod routes;
 mod serve;
 mod stack;
 mod unary;
@@ -43,7 +44,6 @@ use seawall_shutdown::Shutdown;
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::service::Routes;
 use tower::Service;
 
 pub use config::{Admin, Config};
@@ -53,6 +53,7 @@ pub use listener::Listener;
 use admission::Admission;
 use handover::{Inherited, Sockets};
 use limits::Limits;
+use routes::Routes;
 
 /// Services being put together.
 #[derive(Debug)]
@@ -99,7 +100,8 @@ impl Server {
     /// The same with policies that are changed while it runs; they are those of [`contract`].
     pub fn with_policies(config: Config, descriptors: &'static [u8], policies: Policies) -> Self {
         let health = Health::new();
-        let routes = Routes::new(health.service());
+        let mut routes = Routes::default();
+        routes.add(health.service());
         let names = vec!["grpc.health.v1.Health"];
         Self { config, descriptors, names, routes, health, policies, store: None, inherited: Inherited::default() }
     }
@@ -138,7 +140,7 @@ impl Server {
     {
         self.names.push(S::NAME);
         self.health.register(S::NAME);
-        self.routes = self.routes.add_service(service);
+        self.routes.add(service);
         self
     }
 
@@ -148,7 +150,7 @@ impl Server {
     /// If an address cannot be listened on, or the descriptors or the files of TLS cannot be used.
     pub async fn bind(mut self) -> Result<Bound, ServeError> {
         let limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
-        let routes = self.reflection(self.routes.clone())?.prepare();
+        let routes = self.routes()?;
         let acceptor = self.config.acceptor()?;
         let admission = self.admission(acceptor.as_ref())?;
         let listener = listen(self.inherited.grpc.take(), self.config.listen).await?;
@@ -164,7 +166,7 @@ impl Server {
     /// If the descriptors or the files of TLS cannot be used.
     pub async fn serve(self, listener: impl Listener, shutdown: Shutdown) -> Result<(), ServeError> {
         let mut limits = Limits::try_new(&self.config, &self.policies, self.store.clone())?;
-        let routes = self.reflection(self.routes.clone())?.prepare();
+        let routes = self.routes()?;
         let acceptor = self.config.acceptor()?;
         let admission = self.admission(acceptor.as_ref())?;
         let sampling = limits.sampling();
@@ -183,9 +185,14 @@ impl Server {
         Admission::try_new(&self.config, self.descriptors, &self.names, trust_domain, &self.health)
     }
 
-    /// None unless the settings want it. Both versions, because older tools speak only v1alpha. They list what is served, and know the
-    /// messages of error details, so that tools can show those.
-    fn reflection(&self, routes: Routes) -> Result<Routes, ServeError> {
+    /// The services, and reflection if the settings want it: both versions, because older tools speak only
+    /// v1alpha. They list what is served, and know the messages of error details, so that tools can show those.
+    fn routes(&self) -> Result<Routes, ServeError> {
+        let is_twice = |(at, name): &(usize, &&'static str)| self.names[..*at].contains(name);
+        if let Some((_, name)) = self.names.iter().enumerate().find(is_twice) {
+            return Err(ServeError::Twice { name });
+        }
+        let mut routes = self.routes.clone();
         if !self.config.reflection {
             return Ok(routes);
         }
@@ -198,7 +205,9 @@ impl Server {
         };
         let v1 = builder().build_v1().map_err(|source| ServeError::Reflection(Box::new(source)))?;
         let v1alpha = builder().build_v1alpha().map_err(|source| ServeError::Reflection(Box::new(source)))?;
-        Ok(routes.add_service(v1).add_service(v1alpha))
+        routes.add(v1);
+        routes.add(v1alpha);
+        Ok(routes)
     }
 }
 
@@ -299,6 +308,12 @@ pub enum ServeError {
     NoStore {
         /// The method whose rate it is.
         method: String,
+    },
+    /// Two services have one name, so that calls could be for either.
+    #[error("the service {name} was added twice")]
+    Twice {
+        /// The name.
+        name: &'static str,
     },
     /// Reflection cannot serve the descriptors.
     #[error("cannot serve reflection")]
