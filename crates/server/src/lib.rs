@@ -179,6 +179,15 @@ impl Server {
         Ok(())
     }
 
+    /// The same without what happens to a call on its way in: what comparisons tell the cost of the layers by. It
+    /// keeps no deadline, limit, metric or rule, so it is for nothing else.
+    #[doc(hidden)]
+    pub async fn serve_without_layers(self, listener: impl Listener, shutdown: Shutdown) -> Result<(), ServeError> {
+        let routes = self.routes()?;
+        serve::run(listener, None, routes, &self.config, &self.health, &shutdown).await;
+        Ok(())
+    }
+
     fn admission(&self, acceptor: Option<&Acceptor>) -> Result<Admission, ServeError> {
         let own = acceptor.and_then(Acceptor::identity);
         let trust_domain = own.as_ref().map(SpiffeId::trust_domain);
