@@ -10,11 +10,11 @@ use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
-use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::{Context as TraceContext, KeyValue};
+use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
 use seawall_error::Error;
 use seawall_propagation::Caller;
+use seawall_trace::describe;
 use tonic::Status;
 use tower::{Layer, Service};
 
@@ -122,17 +122,10 @@ where
 
 /// Into the span of the call, if it is recorded.
 fn note(identity: &Identity) {
-    TraceContext::map_current(|cx| {
-        let span = cx.span();
-        if !span.is_recording() {
-            return;
-        }
-        if let Some(subject) = identity.subject() {
-            span.set_attribute(KeyValue::new("enduser.id", subject.to_owned()));
-        }
-        if let Some(service) = identity.service() {
-            span.set_attribute(KeyValue::new("seawall.caller", service.to_string()));
-        }
+    describe(|| {
+        let subject = identity.subject().map(|subject| KeyValue::new("enduser.id", subject.to_owned()));
+        let service = identity.service().map(|service| KeyValue::new("seawall.caller", service.to_string()));
+        subject.into_iter().chain(service).collect()
     });
 }
 

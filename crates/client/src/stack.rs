@@ -65,7 +65,7 @@ fn composed<D: Discover>(
     let (of_messages, of_requests) = (policies.clone(), policies.clone());
     ServiceBuilder::new()
         // Outermost, so that a call that finds no time left, or no endpoint, is recorded as well.
-        .layer(ClientLayer::new(peer, first.host(), first.port_u16().unwrap_or_default()))
+        .layer(ClientLayer::new(peer, first.host(), first.port_u16().unwrap_or_default(), names(policies)))
         // Of the answer that the caller gets, whichever attempt it is from: what is wrong with it says
         // nothing about the peer's health. Inside of the records, so that they have what the caller sees.
         .layer(MessageLayer::new(move |path: &str| Expected {
@@ -92,6 +92,11 @@ fn composed<D: Discover>(
         .layer(WaitLayer::new(config.wait_for_ready, Arc::clone(&signals)))
         .layer(ResendLayer::new(peer, allowance))
         .service(endpoints(peer, config, policies, discover, signals))
+}
+
+/// The names of all methods.
+fn names(policies: &Policies) -> impl Iterator<Item = &str> {
+    policies.contract().methods().map(|(_, method)| &*method.name)
 }
 
 /// A breaker for each method.
@@ -165,7 +170,7 @@ fn endpoint(
     let stack = ServiceBuilder::new()
         // Outside of what counts attempts, since one that is refused here is not sent.
         .layer(breaker(Arc::clone(&breakers), policies))
-        .layer(AttemptLayer::new(peer))
+        .layer(AttemptLayer::new(peer, names(policies)))
         // Around the connection, so that waiting for one counts, and inside of everything that has to
         // see a late attempt as one that failed.
         .layer(ForwardLayer::new(config.deadline_margin))

@@ -75,12 +75,12 @@ pub(crate) fn trace_context(bytes: &[u8]) {
             assert_eq!(&parent[..36], format!("00-{id}-"));
             ready(Ok::<_, Infallible>(Response::new(Empty::<&[u8]>::new())))
         });
-        let mut next = ClientLayer::new("next", "next", 1).layer(next);
+        let mut next = ClientLayer::new("next", "next", 1, []).layer(next);
         ready(next.call(Request::new(())).now_or_never().expect("it does not wait"))
     });
     let mut request = Request::new(());
     *request.headers_mut() = headers(bytes);
-    let mut server = ServerLayer::new(|_: &str| None).layer(inner);
+    let mut server = ServerLayer::new([]).layer(inner);
     let answered = server.call(request).now_or_never().expect("it does not wait");
     assert!(answered.is_ok());
 }

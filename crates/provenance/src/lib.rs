@@ -21,8 +21,8 @@ mod live;
 use std::sync::OnceLock;
 
 use opentelemetry::metrics::Counter;
-use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::{Context, KeyValue, global};
+use opentelemetry::{KeyValue, global};
+use seawall_trace::note;
 
 pub use live::{CommandError, Live, command, publish, snapshot};
 
@@ -31,13 +31,10 @@ pub use live::{CommandError, Live, command, publish, snapshot};
 /// `decision` is a name such as `limit.shed`; `labels` tell the decisions of one name apart and have
 /// few values; `numbers` are asked for only if the call is sampled, and are those that caused it.
 pub fn decided(decision: &'static str, labels: &[KeyValue], numbers: impl FnOnce() -> Vec<KeyValue>) {
-    Context::map_current(|cx| {
-        let span = cx.span();
-        if span.is_recording() {
-            let mut attributes = labels.to_vec();
-            attributes.extend(numbers());
-            span.add_event(decision, attributes);
-        }
+    note(decision, || {
+        let mut attributes = labels.to_vec();
+        attributes.extend(numbers());
+        attributes
     });
     counted(decision, labels);
 }

@@ -7,16 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response};
-use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{TraceContextExt as _, Tracer as _, TracerProvider as _};
-use opentelemetry::{Context, Value};
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use seawall_retry::{
     Allowance, AllowanceConfig, HedgeConfig, HedgeDelay, HedgeLayer, HedgePolicy, Idempotency, RetryConfig, RetryLayer,
     RetryPolicy,
 };
+use seawall_trace::{Scope, TraceContext};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer as _, Service as _, service_fn};
@@ -25,19 +23,14 @@ const METHOD: &str = "/shop.v1.Shop/Get";
 
 type Attributes = BTreeMap<String, Value>;
 
-/// Runs a call in a sampled span and returns its events.
+/// Runs a call in a recorded span and returns its events.
 async fn events(call: impl Future) -> Vec<(String, Attributes)> {
-    let exporter = InMemorySpanExporter::default();
-    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
-    let span = provider.tracer("test").start("call");
-    let context = Context::current_with_span(span);
-    call.with_context(context.clone()).await;
-    context.span().end();
-    let span = exporter.get_finished_spans().unwrap().remove(0);
-    let attributes = |event: &opentelemetry::trace::Event| {
-        event.attributes.iter().map(|pair| (pair.key.to_string(), pair.value.clone())).collect()
-    };
-    span.events.iter().map(|event| (event.name.to_string(), attributes(event))).collect()
+    let mut scope = Scope::new(TraceContext::root(true)).recorded();
+    let mut call = std::pin::pin!(call);
+    std::future::poll_fn(|cx| scope.enter(|| call.as_mut().poll(cx))).await;
+    let events = scope.take_notes().events.into_iter();
+    let attributes = |all: Vec<KeyValue>| all.into_iter().map(|pair| (pair.key.to_string(), pair.value)).collect();
+    events.map(|event| (event.name.into_owned(), attributes(event.attributes))).collect()
 }
 
 /// The sums of the histograms, by name.

@@ -10,19 +10,22 @@ use seawall_classify::{End, ObservedBody, ObservedFuture, Observer};
 use tonic::Code;
 use tower::{Layer, Service};
 
-use crate::metrics::{Instruments, Side};
+use crate::histogram::Shards;
+use crate::series::{Kind, Series, Table, Target};
 
 /// Counts and times each attempt of a call: what [`ClientLayer`](crate::ClientLayer) sees as one may
 /// be several.
 #[derive(Debug, Clone)]
 pub struct AttemptLayer {
-    target: Arc<str>,
+    methods: Table,
 }
 
 impl AttemptLayer {
-    /// `target` is the peer as the metrics name it.
-    pub fn new(target: impl Into<Arc<str>>) -> Self {
-        Self { target: target.into() }
+    /// `target` is the peer as the metrics name it, and `methods` those that may be called, as
+    /// `package.Service/Method`; others share one name.
+    pub fn new<'a>(target: impl Into<Arc<str>>, methods: impl IntoIterator<Item = &'a str>) -> Self {
+        let target = Target { name: target.into(), ..Target::default() };
+        Self { methods: Table::new(Kind::Attempt, &target, methods) }
     }
 }
 
@@ -30,7 +33,7 @@ impl<S> Layer<S> for AttemptLayer {
     type Service = Attempt<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Attempt { inner, target: self.target.clone() }
+        Attempt { inner, methods: self.methods.clone() }
     }
 }
 
@@ -38,7 +41,7 @@ impl<S> Layer<S> for AttemptLayer {
 #[derive(Debug, Clone)]
 pub struct Attempt<S> {
     inner: S,
-    target: Arc<str>,
+    methods: Table,
 }
 
 /// The future of [`Attempt`].
@@ -58,10 +61,9 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let side = Side::Client { target: self.target.clone() };
-        let method: Arc<str> = request.uri().path().trim_start_matches('/').into();
-        Instruments::get().attempt_started(&side, &method);
-        let record = AttemptRecord { side, method, start: Instant::now() };
+        let series = self.methods.get(request.uri().path());
+        Shards::started(series);
+        let record = AttemptRecord { series, start: Instant::now() };
         ObservedFuture::new(self.inner.call(request), record)
     }
 }
@@ -69,8 +71,7 @@ where
 /// An attempt that is being timed.
 #[derive(Debug)]
 pub struct AttemptRecord {
-    side: Side,
-    method: Arc<str>,
+    series: &'static Series,
     start: Instant,
 }
 
@@ -80,6 +81,6 @@ impl Observer for AttemptRecord {
             End::Code(code) | End::Refused(code) => code,
             End::Dropped => Code::Cancelled,
         };
-        Instruments::get().attempt_ended(&self.side, &self.method, code, self.start.elapsed());
+        Shards::ended(self.series, code, self.start.elapsed());
     }
 }

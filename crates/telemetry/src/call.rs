@@ -2,70 +2,82 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, Response};
 use http_body::{Body, Frame, SizeHint};
-use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt as _;
 use pin_project_lite::pin_project;
 use seawall_error::code_name;
+use seawall_trace::{Carried, Scope, SpanId, TraceContext};
 use tonic::{Code, Status};
-use tracing::Span;
 
-use crate::metrics::{Instruments, Side};
+use crate::context::{self, Begins};
+use crate::encode::unix_nanos;
+use crate::export::{self, Finished, What};
+use crate::histogram::Shards;
+use crate::series::{Kind, Series};
 
 /// One call: filled while it runs, read once when it ends. Dropped before its end, it was cancelled,
 /// or its handler has panicked.
 #[derive(Debug)]
 pub(crate) struct Record {
-    side: Side,
-    method: Arc<str>,
-    span: Option<Span>,
-    context: Context,
+    series: &'static Series,
+    scope: Scope,
     start: Instant,
+    span: Option<Span>,
     ended: bool,
 }
 
+/// What a call that is recorded has besides.
+#[derive(Debug)]
+struct Span {
+    context: TraceContext,
+    parent: SpanId,
+    start: SystemTime,
+    peer: Option<SocketAddr>,
+}
+
 impl Record {
-    /// Begins a call in `context`; `make_span` is asked only if it is sampled.
-    pub(crate) fn begin(side: Side, method: Arc<str>, context: Context, make_span: impl FnOnce(&str) -> Span) -> Self {
-        let start = Instant::now();
-        Instruments::get().started(&side, &method);
-        let is_sampled = context.span().span_context().is_sampled();
-        let exported = is_sampled.then(|| {
-            // The span finds its parent in the current context, which the subscriber turns it into.
-            let _parent = context.clone().attach();
-            let span = make_span(&method);
-            let own = span.in_scope(Context::current);
-            (span, own)
-        });
-        let (span, context) = match exported {
-            Some((span, own)) if own.span().span_context() != context.span().span_context() => (Some(span), own),
-            // Not sampled, or nothing is exported here: the context of the caller goes on as it is.
-            _ => (None, context),
-        };
-        Self { side, method, span, context, start, ended: false }
-    }
-
-    /// Runs `f` in the call's context.
-    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
-        match &self.span {
-            Some(span) => span.in_scope(f),
-            None => {
-                let _current = self.context.clone().attach();
-                f()
-            }
+    /// Begins a call in a trace: that of `parent` if it is in one, or a new one. What travels with the
+    /// trace goes on.
+    pub(crate) fn begin(
+        series: &'static Series,
+        (parent, carried): (TraceContext, Option<Arc<Carried>>),
+        begins: Begins,
+        peer: impl FnOnce() -> Option<SocketAddr>,
+    ) -> Self {
+        if series.kind == Kind::Server {
+            Shards::started(series);
         }
+        let (mut context, parent) =
+            if parent.is_valid() { (parent, parent.span_id) } else { (context::begin(begins), SpanId::default()) };
+        let is_recorded = context.is_sampled && export::is_on();
+        let span = is_recorded.then(|| {
+            // A root has its own ids already.
+            if parent != SpanId::default() {
+                context = context.child();
+            }
+            Span { context, parent, start: SystemTime::now(), peer: peer() }
+        });
+        // Where nothing is exported, the context of the caller goes on as it is.
+        let scope = Scope::new(context).with_carried(carried);
+        let scope = if is_recorded { scope.recorded() } else { scope };
+        Self { series, scope, start: Instant::now(), span, ended: false }
     }
 
-    /// Notes the trace id in the status of `headers`, if this side sends them.
-    fn annotate(&self, headers: &mut HeaderMap) {
-        if matches!(self.side, Side::Server) {
-            seawall_error::add_request_id(headers, &self.context.span().span_context().trace_id().to_string());
+    /// Runs `f` in the call's scope.
+    pub(crate) fn enter<T>(&mut self, f: impl FnOnce() -> T) -> T {
+        self.scope.enter(f)
+    }
+
+    /// Notes the trace id in the status of `headers`, if this side sends them and it is an error.
+    fn annotate(&self, headers: &mut HeaderMap, code: Code) {
+        if self.series.kind == Kind::Server && code != Code::Ok {
+            seawall_error::add_request_id(headers, &self.scope.context().trace_id.to_string());
         }
     }
 
@@ -75,46 +87,27 @@ impl Record {
             return;
         }
         let elapsed = self.start.elapsed();
-        Instruments::get().ended(&self.side, &self.method, code, elapsed);
-        if let Some(span) = self.span.take() {
-            span.record("rpc.response.status_code", code_name(code));
-            if self.is_error(code) {
-                span.record("otel.status_code", "ERROR");
-                span.record("error.type", code_name(code));
-            }
-        }
+        Shards::ended(self.series, code, elapsed);
         // Not `enabled!`, which asks for neither spans nor events: our log takes events only.
         if tracing::event_enabled!(tracing::Level::DEBUG) {
-            let _current = self.context.clone().attach();
-            tracing::debug!(
-                method = &*self.method,
-                code = code_name(code),
-                elapsed_us = elapsed.as_micros(),
-                "call ended"
-            );
+            let method = &*self.series.method;
+            let line =
+                || tracing::debug!(method, code = code_name(code), elapsed_us = elapsed.as_micros(), "call ended");
+            self.scope.enter(line);
         }
-    }
-
-    /// A server is at fault for some codes only (OpenTelemetry's conventions for gRPC).
-    fn is_error(&self, code: Code) -> bool {
-        match self.side {
-            Side::Client { .. } => code != Code::Ok,
-            Side::Server => matches!(
-                code,
-                Code::Unknown
-                    | Code::DeadlineExceeded
-                    | Code::Unimplemented
-                    | Code::Internal
-                    | Code::Unavailable
-                    | Code::DataLoss
-            ),
+        if let Some(Span { context, parent, start, peer }) = self.span.take() {
+            let start = unix_nanos(start);
+            let end = start.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+            let (carried, notes) = (self.scope.carried().cloned(), self.scope.take_notes());
+            let what = What::Call { series: self.series, code, peer };
+            export::push(Finished { context, parent, carried, start, end, notes, what });
         }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let has_panicked = matches!(self.side, Side::Server) && std::thread::panicking();
+        let has_panicked = self.series.kind == Kind::Server && std::thread::panicking();
         self.end(if has_panicked { Code::Internal } else { Code::Cancelled });
     }
 }
@@ -158,7 +151,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let poll = match this.record.as_ref() {
+        let poll = match this.record.as_mut() {
             Some(record) => record.enter(|| this.call.poll(cx)),
             None => this.call.poll(cx),
         };
@@ -174,7 +167,7 @@ where
                 }
             };
             if let (Some(code), Some(record)) = (code_in(response.headers()), &mut record) {
-                record.annotate(response.headers_mut());
+                record.annotate(response.headers_mut(), code);
                 record.end(code);
             }
             Ok(response.map(|body| RecordedBody { inner: body, record }))
@@ -212,8 +205,9 @@ impl<B: Body<Error: 'static>> Body for RecordedBody<B> {
         match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    record.annotate(trailers);
-                    record.end(code_in(trailers).unwrap_or(Code::Unknown));
+                    let code = code_in(trailers).unwrap_or(Code::Unknown);
+                    record.annotate(trailers, code);
+                    record.end(code);
                 }
             }
             Some(Err(error)) => record.end(code_of(error)),

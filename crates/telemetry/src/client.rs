@@ -5,42 +5,31 @@ use std::task::{Context as TaskContext, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
-use opentelemetry::Context;
+use seawall_trace::{Scope, TraceContext, inject};
 use tower::{Layer, Service};
-use tracing::{Span, field};
 
 use crate::call::{Record, RecordedBody, ResponseFuture};
-use crate::context::{self, Begins};
-use crate::metrics::Side;
+use crate::context::Begins;
+use crate::series::{Kind, Table, Target};
 
 /// Gives every outgoing call a client span if it is sampled, its metrics, and the trace context in
 /// its headers.
 #[derive(Debug, Clone)]
 pub struct ClientLayer {
-    target: Arc<str>,
-    address: Arc<str>,
-    port: u16,
+    methods: Table,
 }
 
 impl ClientLayer {
-    /// `target` is the peer as the metrics name it, `address` and `port` where it was asked for.
-    pub fn new(target: impl Into<Arc<str>>, address: impl Into<Arc<str>>, port: u16) -> Self {
-        Self { target: target.into(), address: address.into(), port }
-    }
-
-    fn span(&self, method: &str) -> Span {
-        tracing::info_span!(
-            "client",
-            otel.name = method,
-            otel.kind = "client",
-            otel.status_code = field::Empty,
-            error.type = field::Empty,
-            rpc.system.name = "grpc",
-            rpc.method = method,
-            rpc.response.status_code = field::Empty,
-            server.address = &*self.address,
-            server.port = self.port,
-        )
+    /// `target` is the peer as the metrics name it, `address` and `port` where it was asked for, and
+    /// `methods` those that may be called, as `package.Service/Method`; others share one name.
+    pub fn new<'a>(
+        target: impl Into<Arc<str>>,
+        address: impl Into<Arc<str>>,
+        port: u16,
+        methods: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let target = Target { name: target.into(), address: address.into(), port };
+        Self { methods: Table::new(Kind::Client, &target, methods) }
     }
 }
 
@@ -48,7 +37,7 @@ impl<S> Layer<S> for ClientLayer {
     type Service = Client<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Client { inner, settings: self.clone() }
+        Client { inner, methods: self.methods.clone() }
     }
 }
 
@@ -56,7 +45,7 @@ impl<S> Layer<S> for ClientLayer {
 #[derive(Debug, Clone)]
 pub struct Client<S> {
     inner: S,
-    settings: ClientLayer,
+    methods: Table,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Client<S>
@@ -73,12 +62,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let method = request.uri().path().trim_start_matches('/').into();
-        let side = Side::Client { target: self.settings.target.clone() };
-        let context = context::decide(Context::current(), Begins::ByRatio);
-        let record = Record::begin(side, method, context, |method| self.settings.span(method));
+        let series = self.methods.get(request.uri().path());
+        let parent = (TraceContext::current(), Scope::current_carried());
+        let mut record = Record::begin(series, parent, Begins::ByRatio, || None);
         let call = record.enter(|| {
-            context::inject(request.headers_mut());
+            inject(request.headers_mut());
             self.inner.call(request)
         });
         ResponseFuture::new(call, record)

@@ -1,6 +1,6 @@
 //! Whether the collector is there: said once when it goes and once when it comes back.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,11 +11,10 @@ use opentelemetry_sdk::logs::{LogBatch, LogExporter};
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 /// What is exported, as one bit each.
 #[derive(Debug, Clone, Copy)]
-enum Signal {
+pub(crate) enum Signal {
     Spans = 1,
     Metrics = 2,
     Logs = 4,
@@ -38,7 +37,7 @@ impl Collector {
     }
 
     /// Notes what became of an export of `count` spans or log records.
-    fn note(&self, signal: Signal, result: &OTelSdkResult, count: usize) {
+    pub(crate) fn note(&self, signal: Signal, result: Result<(), impl Display>, count: usize) {
         match result {
             Err(error) => {
                 self.lost.fetch_add(count as u64, Ordering::Relaxed);
@@ -66,7 +65,7 @@ impl Collector {
     }
 }
 
-/// An exporter whose failures are noted rather than logged each time.
+/// An exporter of OpenTelemetry's SDK whose failures are noted rather than logged each time.
 pub(crate) struct Watched<E> {
     inner: E,
     collector: Arc<Collector>,
@@ -84,32 +83,11 @@ impl<E> fmt::Debug for Watched<E> {
     }
 }
 
-impl<E: SpanExporter> SpanExporter for Watched<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let count = batch.len();
-        let result = self.inner.export(batch).await;
-        self.collector.note(Signal::Spans, &result, count);
-        result
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.inner.force_flush()
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
-    }
-}
-
 impl<E: LogExporter> LogExporter for Watched<E> {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
         let count = batch.iter().count();
         let result = self.inner.export(batch).await;
-        self.collector.note(Signal::Logs, &result, count);
+        self.collector.note(Signal::Logs, result.as_ref().copied(), count);
         result
     }
 
@@ -126,7 +104,7 @@ impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let result = self.inner.export(metrics).await;
         // Metrics are cumulative: the next export makes up for this one.
-        self.collector.note(Signal::Metrics, &result, 0);
+        self.collector.note(Signal::Metrics, result.as_ref().copied(), 0);
         result
     }
 

@@ -1,16 +1,18 @@
 //! Puts the process's telemetry together, and takes it down.
+//!
+//! Spans, and the metrics of calls, are exported by `export.rs`; logs, and the metrics that code makes, by
+//! OpenTelemetry's SDK.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_otlp::{ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{ExporterBuildError, LogExporter, MetricExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
+use seawall_trace::Scope;
 use tokio::task::spawn_blocking;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata};
@@ -21,18 +23,15 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::collector::{Collector, Watched};
 use crate::config::{Config, LogFormat};
-use crate::{context, log, metrics};
+use crate::export::Exporter;
+use crate::spans::SpanLayer;
+use crate::{context, encode, log, metrics};
 
 /// How long one export may take before the collector counts as away.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long spans wait for company. Short, so that a trace can be looked at as soon as it is made.
-const EXPORT_DELAY: Duration = Duration::from_millis(200);
+pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long sending what is left may take at the end: less than the second that a shutdown leaves
 /// between the drain and the end by force.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(800);
-/// Spans waiting for export. Beyond that they are dropped.
-const SPAN_QUEUE_MAX: usize = 8_192;
-
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(800);
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,6 +39,12 @@ pub enum InitError {
     /// The exporter refused its settings.
     #[error("cannot set up the OTLP exporter")]
     Exporter(#[from] ExporterBuildError),
+    /// The collector's address is none.
+    #[error("telemetry.otlp_endpoint is no address")]
+    Endpoint(#[source] tonic::transport::Error),
+    /// The thread that exports could not be started.
+    #[error("cannot start the thread that exports spans")]
+    Thread(#[source] std::io::Error),
     /// The Prometheus reader could not be made.
     #[error("cannot set up the Prometheus reader")]
     Prometheus(#[source] opentelemetry_sdk::error::OTelSdkError),
@@ -52,7 +57,7 @@ pub enum InitError {
 #[derive(Debug)]
 #[must_use = "shutdown() sends what has not been sent yet"]
 pub struct Telemetry {
-    tracer_provider: Option<SdkTracerProvider>,
+    exporter: Option<Exporter>,
     logger_provider: Option<SdkLoggerProvider>,
     meter_provider: SdkMeterProvider,
 }
@@ -81,70 +86,57 @@ pub fn init(service: &'static str, version: &'static str, config: &Config) -> Re
         .build()
         .map_err(InitError::Prometheus)?;
     let mut meter_provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(prometheus);
-    let (mut tracer_provider, mut logger_provider) = (None, None);
+    let mut logger_provider = None;
     if let Some((endpoint, collector)) = &collector {
         let exporter =
             MetricExporter::builder().with_tonic().with_endpoint(*endpoint).with_timeout(EXPORT_TIMEOUT).build()?;
         meter_provider = meter_provider.with_reader(
             PeriodicReader::builder(Watched::new(exporter, collector)).with_interval(config.metrics_interval).build(),
         );
-        tracer_provider = Some(spans(endpoint, collector, resource.clone())?);
-        logger_provider = Some(logs(endpoint, collector, resource)?);
+        logger_provider = Some(logs(endpoint, collector, resource.clone())?);
     }
     let meter_provider = meter_provider.build();
 
     let mut layers = vec![stdout(service, config)];
-    if let Some(provider) = &tracer_provider {
-        let export_spans = tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("seawall"))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_tracked_inactivity(false)
-            .with_filter(LevelFilter::INFO.and(dynamic_filter_fn(|_, _| context::is_sampled())));
-        layers.push(export_spans.boxed());
+    if collector.is_some() {
+        let filter = LevelFilter::INFO.and(dynamic_filter_fn(|_, _| Scope::is_current_recorded()));
+        layers.push(SpanLayer.with_filter(filter).boxed());
     }
     if let Some(provider) = &logger_provider {
         let filter = events().and(written(config)).and(not_the_exporter());
-        layers.push(OpenTelemetryTracingBridge::new(provider).with_filter(filter).boxed());
+        layers.push(log::WithIds(OpenTelemetryTracingBridge::new(provider)).with_filter(filter).boxed());
     }
-    let wanted = wanted(config, tracer_provider.is_some());
+    let wanted = wanted(config, collector.is_some());
     tracing_subscriber::registry().with(layers).with(wanted).try_init().map_err(|_| InitError::Twice)?;
-    context::set_sample_ratio(if tracer_provider.is_some() { config.sample_ratio } else { 0.0 });
     global::set_meter_provider(meter_provider.clone());
-    Ok(Telemetry { tracer_provider, logger_provider, meter_provider })
+    // Last, because from here on spans are recorded.
+    let exporter = match collector {
+        Some((endpoint, collector)) => {
+            let resource = encode::resource(resource.iter());
+            Some(Exporter::start(endpoint, resource, collector, config.metrics_interval)?)
+        }
+        None => None,
+    };
+    context::set_sample_ratio(if exporter.is_some() { config.sample_ratio } else { 0.0 });
+    Ok(Telemetry { exporter, logger_provider, meter_provider })
 }
 
 impl Telemetry {
     /// Sends what has not been sent and stops. Takes less than a second, whatever the collector does.
     pub async fn shutdown(self) {
-        let Self { tracer_provider, logger_provider, meter_provider } = self;
+        let Self { exporter, logger_provider, meter_provider } = self;
+        let spans = async {
+            if let Some(exporter) = exporter {
+                exporter.shutdown().await;
+            }
+        };
         // The providers block while their own threads finish; what they wait for runs on this runtime.
-        let spans = spawn_blocking(move || tracer_provider.map(|all| all.shutdown_with_timeout(SHUTDOWN_TIMEOUT)));
         let logs = spawn_blocking(move || logger_provider.map(|all| all.shutdown_with_timeout(SHUTDOWN_TIMEOUT)));
         let metrics = spawn_blocking(move || meter_provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
         // The one of the metrics takes no notice of its timeout.
         let all = async { tokio::join!(spans, logs, metrics) };
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await;
     }
-}
-
-fn spans(
-    endpoint: &str,
-    collector: &std::sync::Arc<Collector>,
-    resource: Resource,
-) -> Result<SdkTracerProvider, InitError> {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build()?;
-    let batch =
-        BatchConfigBuilder::default().with_max_queue_size(SPAN_QUEUE_MAX).with_scheduled_delay(EXPORT_DELAY).build();
-    Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        // The edge has decided before a span is built; what is built is wanted.
-        .with_sampler(Sampler::AlwaysOn)
-        .with_span_processor(
-            BatchSpanProcessor::builder(Watched::new(exporter, collector)).with_batch_config(batch).build(),
-        )
-        .build())
 }
 
 fn logs(
@@ -183,7 +175,7 @@ fn wanted<S: tracing::Subscriber>(config: &Config, exports_spans: bool) -> impl 
     let is_logged = move |meta: &Metadata<'_>| !meta.is_span() && written.would_enable(meta.target(), meta.level());
     let is_exported = move |meta: &Metadata<'_>| exports_spans && *meta.level() <= Level::INFO;
     let at_callsite = is_logged.clone();
-    dynamic_filter_fn(move |meta, _| is_logged(meta) || is_exported(meta) && context::is_sampled())
+    dynamic_filter_fn(move |meta, _| is_logged(meta) || is_exported(meta) && Scope::is_current_recorded())
         .with_callsite_filter(move |meta| match (at_callsite(meta), is_exported(meta)) {
             (true, _) => Interest::always(),
             (false, true) => Interest::sometimes(),

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use opentelemetry::Context;
-use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceFlags, TraceState};
+use seawall_trace::{SpanId, TraceContext, TraceId};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 /// One JSON object a line: timestamp, level, target, message, service, `trace_id` and `span_id` of
@@ -72,11 +73,22 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'stat
 }
 
 fn ids() -> Option<(TraceId, SpanId)> {
-    Context::map_current(|cx| {
-        let span = cx.span();
-        let ids = span.span_context();
-        ids.is_valid().then(|| (ids.trace_id(), ids.span_id()))
-    })
+    let context = TraceContext::current();
+    context.is_valid().then_some((context.trace_id, context.span_id))
+}
+
+/// Has log records exported with the ids of the call, which OpenTelemetry's SDK looks for in its own context.
+pub(crate) struct WithIds<L>(pub(crate) L);
+
+impl<S: Subscriber, L: Layer<S>> Layer<S> for WithIds<L> {
+    fn on_event(&self, event: &Event<'_>, cx: Context<'_, S>) {
+        let Some((trace_id, span_id)) = ids() else { return self.0.on_event(event, cx) };
+        let flags = TraceFlags::default().with_sampled(TraceContext::current().is_sampled);
+        let (trace_id, span_id) = (trace_id.0.into(), span_id.0.into());
+        let ids = SpanContext::new(trace_id, span_id, flags, false, TraceState::NONE);
+        let _current = opentelemetry::Context::new().with_remote_span_context(ids).attach();
+        self.0.on_event(event, cx);
+    }
 }
 
 /// An event's fields, the message apart.

@@ -1,17 +1,16 @@
 //! The inbound layer.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
+use seawall_trace::extract;
 use tower::{Layer, Service};
-use tracing::{Span, field};
 
 use crate::call::{Record, RecordedBody, ResponseFuture};
-use crate::context::{self, Begins};
-use crate::metrics::Side;
+use crate::context::Begins;
+use crate::series::{Kind, Table, Target};
 
 /// Gives every call its trace context, a server span if it is sampled, and its metrics; puts the
 /// trace id into every error that goes out.
@@ -20,39 +19,38 @@ use crate::metrics::Side;
 /// use seawall_telemetry::ServerLayer;
 ///
 /// // Methods that are not known share one name, so that nobody can fill the metrics with made-up ones.
-/// let layer = ServerLayer::new(|path: &str| (path == "/shop.v1.Shop/Buy").then(|| "shop.v1.Shop/Buy".into()));
+/// let layer = ServerLayer::new(["shop.v1.Shop/Buy"]);
 /// ```
 #[derive(Debug, Clone)]
-pub struct ServerLayer<M> {
-    method_of: M,
+pub struct ServerLayer {
+    methods: Table,
 }
 
-impl<M: Fn(&str) -> Option<Arc<str>>> ServerLayer<M> {
-    /// `method_of` knows the name of the method at a path, as `package.Service/Method`.
-    pub fn new(method_of: M) -> Self {
-        Self { method_of }
+impl ServerLayer {
+    /// `methods` are those that may be served, as `package.Service/Method`.
+    pub fn new<'a>(methods: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { methods: Table::new(Kind::Server, &Target::default(), methods) }
     }
 }
 
-impl<S, M: Clone> Layer<S> for ServerLayer<M> {
-    type Service = Server<S, M>;
+impl<S> Layer<S> for ServerLayer {
+    type Service = Server<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Server { inner, method_of: self.method_of.clone() }
+        Server { inner, methods: self.methods.clone() }
     }
 }
 
 /// The service of [`ServerLayer`].
 #[derive(Debug, Clone)]
-pub struct Server<S, M> {
+pub struct Server<S> {
     inner: S,
-    method_of: M,
+    methods: Table,
 }
 
-impl<S, M, ReqBody, ResBody> Service<Request<ReqBody>> for Server<S, M>
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Server<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: 'static>,
-    M: Fn(&str) -> Option<Arc<str>>,
     ResBody: Body<Error: 'static>,
 {
     type Response = Response<RecordedBody<ResBody>>;
@@ -65,10 +63,9 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let path = request.uri().path();
-        let method = (self.method_of)(path).unwrap_or_else(|| "other".into());
-        let context = context::decide(context::extract(request.headers()), begins(path));
-        let peer = request.extensions().get::<SocketAddr>().copied();
-        let record = Record::begin(Side::Server, method, context, |method| span(method, peer));
+        let parent = extract(request.headers());
+        let peer = || request.extensions().get::<SocketAddr>().copied();
+        let mut record = Record::begin(self.methods.get(path), parent, begins(path), peer);
         let call = record.enter(|| self.inner.call(request));
         ResponseFuture::new(call, record)
     }
@@ -78,24 +75,4 @@ where
 fn begins(path: &str) -> Begins {
     let is_infrastructure = ["/grpc.health.", "/grpc.reflection."].iter().any(|package| path.starts_with(package));
     if is_infrastructure { Begins::Never } else { Begins::ByRatio }
-}
-
-fn span(method: &str, peer: Option<SocketAddr>) -> Span {
-    let span = tracing::info_span!(
-        "server",
-        otel.name = method,
-        otel.kind = "server",
-        otel.status_code = field::Empty,
-        error.type = field::Empty,
-        rpc.system.name = "grpc",
-        rpc.method = method,
-        rpc.response.status_code = field::Empty,
-        network.peer.address = field::Empty,
-        network.peer.port = field::Empty,
-    );
-    if let Some(peer) = peer {
-        span.record("network.peer.address", field::display(peer.ip()));
-        span.record("network.peer.port", peer.port());
-    }
-    span
 }

@@ -14,9 +14,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 const SAMPLED: &str = "00-33333333333333333333333333333333-4444444444444444-01";
 
-fn method_of(path: &str) -> Option<Arc<str>> {
-    Some(path.trim_start_matches('/').into())
-}
+const METHODS: [&str; 3] = ["shop.v1.Shop/Buy", "shop.v1.Shop/Wait", "Panic"];
+const CALLED: [&str; 2] = ["shop.v1.Peer/Help", "Break"];
 
 fn failed() -> Result<Response<Empty<Bytes>>, Infallible> {
     let response = Response::builder().header("grpc-status", "13").body(Empty::new());
@@ -41,11 +40,11 @@ async fn a_trace_that_a_caller_records_goes_through_unbroken() {
                 async { failed() }
             });
             let request = Request::post("http://peer/shop.v1.Peer/Help").body(()).unwrap();
-            ClientLayer::new("peer", "peer.local", 50051).layer(peer).call(request).await?;
+            ClientLayer::new("peer", "peer.local", 50051, CALLED).layer(peer).call(request).await?;
             failed()
         }
     });
-    let response = ServerLayer::new(method_of).layer(handler).call(sampled()).await.unwrap();
+    let response = ServerLayer::new(METHODS).layer(handler).call(sampled()).await.unwrap();
     assert_eq!(sent.lock().unwrap()["traceparent"], SAMPLED);
     let status = tonic::Status::from_header_map(response.headers()).unwrap();
     let details = tonic_types::StatusExt::get_error_details(&status);
@@ -69,7 +68,7 @@ async fn every_call_has_a_line_in_a_log_of_debug_lines() {
     let subscriber = tracing_subscriber::registry().with(Lines(lines.clone()).with_filter(events));
     let _log = tracing::subscriber::set_default(subscriber);
     let handler = service_fn(|_: Request<()>| async { failed() });
-    ServerLayer::new(method_of).layer(handler).call(sampled()).await.unwrap();
+    ServerLayer::new(METHODS).layer(handler).call(sampled()).await.unwrap();
     let of_calls = lines.lock().unwrap().iter().filter(|target| *target == "seawall_telemetry::call").count();
     assert_eq!(of_calls, 1);
 }

@@ -22,9 +22,8 @@ fn answer(code: &str) -> Answer {
     Ok(Response::new(StreamBody::new(tokio_stream::iter(frames))))
 }
 
-fn method_of(path: &str) -> Option<std::sync::Arc<str>> {
-    (path != "/unknown").then(|| path.trim_start_matches('/').into())
-}
+const METHODS: [&str; 3] = ["shop.v1.Shop/Buy", "shop.v1.Shop/Wait", "Panic"];
+const CALLED: [&str; 2] = ["shop.v1.Peer/Help", "Break"];
 
 /// Serves one call whose handler logs, works in a span and calls a peer; returns the trailers and
 /// what the peer was sent.
@@ -43,15 +42,16 @@ async fn serve(path: &str, traceparent: &str, code: &'static str) -> (HeaderMap,
             assert_eq!(work.is_disabled(), !is_sampled, "a span was built for nothing, or was not built");
             work.in_scope(|| tracing::info!(items = 3, "working"));
             let request = Request::post("http://peer/shop.v1.Peer/Help").body(()).unwrap();
-            let attempts = AttemptLayer::new("peer").layer(peer);
-            let response = ClientLayer::new("peer", "peer.local", 50051).layer(attempts).call(request).await.unwrap();
+            let attempts = AttemptLayer::new("peer", CALLED).layer(peer);
+            let response =
+                ClientLayer::new("peer", "peer.local", 50051, CALLED).layer(attempts).call(request).await.unwrap();
             response.into_body().collect().await.unwrap();
             answer(code)
         }
     });
     let mut request = Request::post(path).body(()).unwrap();
     request.headers_mut().insert("traceparent", HeaderValue::try_from(traceparent).unwrap());
-    let response = ServerLayer::new(method_of).layer(handler).call(request).await.unwrap();
+    let response = ServerLayer::new(METHODS).layer(handler).call(request).await.unwrap();
     let trailers = response.into_body().collect().await.unwrap().trailers().cloned().unwrap();
     (trailers, received.recv().await.unwrap())
 }
@@ -129,7 +129,7 @@ async fn what_a_call_leaves_behind() {
 
     // A call that is dropped was cancelled.
     let endless = service_fn(|_: Request<()>| std::future::pending::<Answer>());
-    drop(ServerLayer::new(method_of).layer(endless).call(Request::post("/shop.v1.Shop/Wait").body(()).unwrap()));
+    drop(ServerLayer::new(METHODS).layer(endless).call(Request::post("/shop.v1.Shop/Wait").body(()).unwrap()));
     let cancelled =
         r#"grpc_server_call_duration_seconds_count{grpc_method="shop.v1.Shop/Wait",grpc_status="CANCELLED"} 1"#;
     assert!(prometheus_text().unwrap().contains(cancelled));
@@ -137,7 +137,7 @@ async fn what_a_call_leaves_behind() {
     // One whose handler panics was not.
     let call = async {
         let careless = service_fn(|_: Request<()>| async { panic!("a mistake") as Answer });
-        let _ = ServerLayer::new(method_of).layer(careless).call(Request::post("/Panic").body(()).unwrap()).await;
+        let _ = ServerLayer::new(METHODS).layer(careless).call(Request::post("/Panic").body(()).unwrap()).await;
     };
     assert!(tokio::spawn(call).await.unwrap_err().is_panic());
     let internal = r#"grpc_server_call_duration_seconds_count{grpc_method="Panic",grpc_status="INTERNAL"} 1"#;
@@ -149,7 +149,7 @@ async fn what_a_call_leaves_behind() {
         Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
     });
     let request = Request::post("http://peer/Break").body(()).unwrap();
-    let response = ClientLayer::new("peer", "peer.local", 50051).layer(broken).call(request).await.unwrap();
+    let response = ClientLayer::new("peer", "peer.local", 50051, CALLED).layer(broken).call(request).await.unwrap();
     response.into_body().collect().await.unwrap_err();
     let exhausted = r#"grpc_client_call_duration_seconds_count{grpc_method="Break",grpc_status="RESOURCE_EXHAUSTED",grpc_target="peer"} 1"#;
     assert!(prometheus_text().unwrap().contains(exhausted));
