@@ -26,9 +26,9 @@
 
 mod choice;
 mod dialler;
-mod frames;
 mod heard;
 mod line;
+mod said;
 
 use std::io;
 use std::pin::pin;

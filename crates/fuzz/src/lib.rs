@@ -10,12 +10,13 @@
 //! ```
 //!
 //! # Structure
-//! `connection.rs` talks to a server; `headers.rs` are the headers that we read, `message.rs` the bodies;
-//! `contracts.rs` is what contracts and the file of policies say, `settings.rs` the settings,
-//! `identities.rs` certificates and tokens, `pages.rs` ids and page tokens.
+//! `connection.rs` talks to a server; `frames.rs` are frames that pass by, `headers.rs` the headers that we
+//! read, `message.rs` the bodies; `contracts.rs` is what contracts and the file of policies say, `settings.rs`
+//! the settings, `identities.rs` certificates and tokens, `pages.rs` ids and page tokens.
 
 mod connection;
 mod contracts;
+mod frames;
 mod headers;
 mod identities;
 mod message;
@@ -45,12 +46,13 @@ impl Target {
 }
 
 /// All targets, by name.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "address", run: settings::address },
     Target { name: "certificates", run: identities::certificates },
     Target { name: "claims", run: identities::claims },
     Target { name: "connection", run: connection::connection },
     Target { name: "contract", run: contracts::contract },
+    Target { name: "frames", run: frames::frames },
     Target { name: "jwks", run: identities::jwks },
     Target { name: "message", run: message::message },
     Target { name: "page_token", run: pages::page_token },

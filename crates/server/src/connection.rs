@@ -5,7 +5,6 @@
 //! peer does not behave (gRFC A8).
 
 mod conduct;
-mod frames;
 mod streams;
 mod watched;
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Sender;
 use super::choice::{Choice, Standing, choose};
-use super::heard::{Heard, Hearing};
+use super::heard::{Heard, hearing};
 use super::line::{Line, State, Usage};
 use crate::Config;
 use crate::secure::Secure;
@@ -131,7 +131,7 @@ impl Dialler {
                 .timer(TokioTimer::new())
                 .keep_alive_interval(Duration::from_nanos(self.keepalive_interval.load(Ordering::Relaxed)))
                 .keep_alive_timeout(*keepalive_timeout)
-                .handshake(TokioIo::new(Hearing::new(io, Arc::clone(&heard))))
+                .handshake(TokioIo::new(hearing(io, Arc::clone(&heard))))
                 .await
                 .map_err(io::Error::other)?;
             let mut connection = Box::pin(connection);

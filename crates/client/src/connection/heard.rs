@@ -1,15 +1,13 @@
 //! The I/O of a connection, on which is heard what the peer says of it.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncRead;
 use tokio::sync::Notify;
+use tokio_util::io::InspectReader;
 
-use super::frames::{Frames, Said};
+use super::said::{Reader, Said};
 
 /// What the peer has said so far.
 #[derive(Debug)]
@@ -66,52 +64,8 @@ impl Heard {
     }
 }
 
-/// The I/O.
-#[derive(Debug)]
-pub(super) struct Hearing<I> {
-    io: I,
-    frames: Frames,
-    heard: Arc<Heard>,
-}
-
-impl<I> Hearing<I> {
-    pub(super) fn new(io: I, heard: Arc<Heard>) -> Self {
-        Self { io, frames: Frames::default(), heard }
-    }
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Hearing<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        this.frames.read(&buf.filled()[before..], |said| this.heard.hear(said));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Hearing<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
+/// The I/O, of which every byte that is read is heard.
+pub(super) fn hearing<I: AsyncRead>(io: I, heard: Arc<Heard>) -> InspectReader<I, impl FnMut(&[u8])> {
+    let mut reader = Reader::new();
+    InspectReader::new(io, move |bytes| reader.read(bytes, |said| heard.hear(said)))
 }

@@ -7,9 +7,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use seawall_frames::Frame;
+use seawall_frames::flag::{ACK, END_HEADERS, END_STREAM};
+use seawall_frames::kind::{CONTINUATION, DATA, HEADERS, PING, RST_STREAM, SETTINGS};
 use tokio::time::Instant;
-
-use super::frames::{ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PING, RST_STREAM, SETTINGS};
 
 /// More than this end the connection.
 const STRIKES_MAX: u32 = 2;

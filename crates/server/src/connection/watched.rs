@@ -9,11 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use seawall_frames::Frames;
+use seawall_frames::kind::{CONTINUATION, GOAWAY, HEADERS};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::conduct::{Conduct, Cut};
-use super::frames::{Frames, GOAWAY};
 
 /// `ENHANCE_YOUR_CALM` (RFC 9113, section 7).
 const ENHANCE_YOUR_CALM: u32 = 0xb;
@@ -44,7 +45,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Watched<I> {
     /// Says good-bye, if that can be said between two frames and without waiting, and ends the
     /// connection.
     fn cut(&mut self, cx: &mut Context<'_>, cut: Cut) -> io::Error {
-        if self.sent.is_between_frames() && self.conduct.has_shaken_hands() {
+        if self.sent.is_between() && self.conduct.has_shaken_hands() {
             let _ = Pin::new(&mut self.io).poll_write(cx, &goaway(cut));
             let _ = Pin::new(&mut self.io).poll_flush(cx);
         }
@@ -54,7 +55,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Watched<I> {
 
     /// Whether the peer owes the rest of something, and has owed it for too long.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
-        let owes_headers = self.conduct.has_headers_open() || self.received.is_within_headers();
+        let owes_headers =
+            self.conduct.has_headers_open() || matches!(self.received.open(), Some(HEADERS | CONTINUATION));
         if self.conduct.has_shaken_hands() && !owes_headers {
             self.timer = None;
             return Poll::Pending;
@@ -64,13 +66,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Watched<I> {
         Poll::Ready(if self.conduct.has_shaken_hands() { Cut::SlowHeaders } else { Cut::NoHandshake })
     }
 
-    fn note_sent(&mut self, bytes: &[u8]) {
-        let conduct = &mut self.conduct;
-        let noted: Result<(), std::convert::Infallible> = self.sent.read(bytes, |frame| {
-            conduct.sent(frame);
-            Ok(())
-        });
-        let Ok(()) = noted;
+    fn judge_received(&mut self, mut bytes: &[u8]) -> Result<(), Cut> {
+        while let Some(frame) = self.received.next(&mut bytes) {
+            self.conduct.received(frame, Instant::now)?;
+        }
+        Ok(())
+    }
+
+    fn note_sent(&mut self, mut bytes: &[u8]) {
+        while let Some(frame) = self.sent.next(&mut bytes) {
+            self.conduct.sent(frame);
+        }
     }
 }
 
@@ -105,12 +111,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<I> {
         let this = &mut *self;
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
-        if let Poll::Ready(Ok(())) = read {
-            let conduct = &mut this.conduct;
-            let judged = this.received.read(&buf.filled()[before..], |frame| conduct.received(frame, Instant::now));
-            if let Err(cut) = judged {
-                return Poll::Ready(Err(this.cut(cx, cut)));
-            }
+        if let Poll::Ready(Ok(())) = read
+            && let Err(cut) = this.judge_received(&buf.filled()[before..])
+        {
+            return Poll::Ready(Err(this.cut(cx, cut)));
         }
         // Also when something came: what comes byte by byte is late as well.
         match this.poll_overdue(cx) {

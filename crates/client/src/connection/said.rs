@@ -2,12 +2,11 @@
 //!
 //! hyper keeps both to itself: it queues calls beyond the peer's limit where nobody sees them, and does
 //! not tell the words that come with a GOAWAY. So those frames are read here as they pass (RFC 9113,
-//! sections 4.1, 6.5 and 6.8); what others carry is skipped.
+//! sections 6.5 and 6.8).
 
-const SETTINGS: u8 = 0x4;
-const GOAWAY: u8 = 0x7;
-const ACK: u8 = 0x1;
-const HEADER_BYTES: usize = 9;
+use seawall_frames::flag::ACK;
+use seawall_frames::kind::{GOAWAY, SETTINGS};
+use seawall_frames::{Frame, Frames};
 
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;
 const SETTING_BYTES: usize = 6;
@@ -28,67 +27,52 @@ pub(super) enum Said {
 }
 
 /// Finds what is said, wherever reads have cut the stream.
-#[derive(Debug, Default)]
-pub(super) struct Frames {
-    header: [u8; HEADER_BYTES],
-    /// How much of the header is there.
-    filled: usize,
-    /// How much of the payload is still to come.
-    rest: usize,
-    /// The payload, if it is one of those that matter.
+#[derive(Debug)]
+pub(super) struct Reader {
+    frames: Frames,
+    /// The frame that matters whose payload has not yet come whole, and what has come of it.
+    open: Option<Frame>,
     payload: Vec<u8>,
 }
 
-impl Frames {
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { frames: Frames::of_server(), open: None, payload: Vec::new() }
+    }
+
     /// Reads on.
     pub(super) fn read(&mut self, mut bytes: &[u8], mut each: impl FnMut(Said)) {
-        while !bytes.is_empty() {
-            if self.rest == 0 {
-                let taken = bytes.len().min(HEADER_BYTES - self.filled);
-                self.header[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
-                self.filled += taken;
-                bytes = &bytes[taken..];
-                if self.filled < HEADER_BYTES {
+        loop {
+            if let Some(frame) = self.open {
+                let part = self.frames.payload(&mut bytes);
+                let kept = part.len().min(KEPT_BYTES_MAX - self.payload.len());
+                self.payload.extend_from_slice(&part[..kept]);
+                if self.frames.open().is_some() {
                     return;
                 }
-                let [high, middle, low, ..] = self.header;
-                self.filled = 0;
-                self.rest = u32::from_be_bytes([0, high, middle, low]) as usize;
+                said(frame, &self.payload).into_iter().for_each(&mut each);
                 self.payload.clear();
+                self.open = None;
             }
-            let passing = bytes.len().min(self.rest);
-            if self.matters() {
-                let kept = passing.min(KEPT_BYTES_MAX - self.payload.len());
-                self.payload.extend_from_slice(&bytes[..kept]);
-            }
-            self.rest -= passing;
-            bytes = &bytes[passing..];
-            if self.rest == 0
-                && let Some(said) = self.said()
-            {
-                each(said);
-            }
+            let Some(frame) = self.frames.next(&mut bytes) else { return };
+            self.open = matters(frame).then_some(frame);
         }
     }
+}
 
-    fn matters(&self) -> bool {
-        let [_, _, _, kind, flags, ..] = self.header;
-        kind == GOAWAY || kind == SETTINGS && flags & ACK == 0
-    }
+fn matters(frame: Frame) -> bool {
+    frame.kind == GOAWAY || frame.kind == SETTINGS && !frame.has(ACK)
+}
 
-    fn said(&self) -> Option<Said> {
-        if !self.matters() {
-            return None;
-        }
-        if self.header[3] == SETTINGS {
-            let (settings, _) = self.payload.as_chunks::<SETTING_BYTES>();
-            // The last one holds.
-            let max = settings.iter().rev().find(|it| u16::from_be_bytes([it[0], it[1]]) == MAX_CONCURRENT_STREAMS);
-            return Some(Said::Settings(max.map(|it| u32::from_be_bytes([it[2], it[3], it[4], it[5]]))));
-        }
-        let (code, words) = self.payload.get(4..)?.split_first_chunk()?;
-        (u32::from_be_bytes(*code) == ENHANCE_YOUR_CALM && words == TOO_MANY_PINGS).then_some(Said::TooManyPings)
+fn said(frame: Frame, payload: &[u8]) -> Option<Said> {
+    if frame.kind == SETTINGS {
+        let (settings, _) = payload.as_chunks::<SETTING_BYTES>();
+        // The last one holds.
+        let max = settings.iter().rev().find(|it| u16::from_be_bytes([it[0], it[1]]) == MAX_CONCURRENT_STREAMS);
+        return Some(Said::Settings(max.map(|it| u32::from_be_bytes([it[2], it[3], it[4], it[5]]))));
     }
+    let (code, words) = payload.get(4..)?.split_first_chunk()?;
+    (u32::from_be_bytes(*code) == ENHANCE_YOUR_CALM && words == TOO_MANY_PINGS).then_some(Said::TooManyPings)
 }
 
 #[cfg(test)]
@@ -134,7 +118,7 @@ mod tests {
                 bytes.extend(frame);
                 expected.extend(said);
             }
-            let (mut reader, mut heard, mut rest) = (Frames::default(), Vec::new(), &bytes[..]);
+            let (mut reader, mut heard, mut rest) = (Reader::new(), Vec::new(), &bytes[..]);
             for cut in cuts.iter().cycle() {
                 let (now, later) = rest.split_at(rest.len().min(*cut));
                 reader.read(now, |said| heard.push(said));
@@ -147,7 +131,7 @@ mod tests {
 
         #[test]
         fn nothing_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-            Frames::default().read(&bytes, |_| ());
+            Reader::new().read(&bytes, |_| ());
         }
     }
 }
