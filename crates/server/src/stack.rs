@@ -38,7 +38,6 @@ pub(crate) fn stack(
 > + Clone
 + Send
 + use<> {
-    let named = policies.contract().clone();
     let (of_criticality, of_timeout) = (policies.clone(), policies.clone());
     let (unary, streaming) = (config.timeout_default, config.stream_timeout_default);
     let default_timeout = move |path: &str| {
@@ -54,7 +53,7 @@ pub(crate) fn stack(
         // Outside of everything: what it refuses is no call.
         .layer(ProtocolLayer)
         // Around the whole of a call, so that the span, the metrics and the trace id cover what every other layer answers.
-        .layer(ServerLayer::new(move |path: &str| Some(Arc::clone(&named.method(named.id(path)?)?.name))))
+        .layer(ServerLayer::new(policies.contract().methods().map(|(_, method)| &*method.name)))
         // Around all that may panic, inside of what counts the code.
         .layer(PanicLayer)
         // Outside of all that asks how critical a call is, and of all that makes calls of its own.
