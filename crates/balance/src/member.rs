@@ -205,7 +205,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Tokio's clock, which tests and simulations can hold.
+/// The clock of whoever holds it around a call, or tokio's, which tests and simulations pause.
 pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+    seawall_clock::now().into_std()
 }

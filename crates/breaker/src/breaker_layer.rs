@@ -11,6 +11,7 @@ use http::{Request, Response};
 use http_body::Body;
 use opentelemetry::KeyValue;
 use seawall_classify::{Classifier, Direction, End, ObservedBody, ObservedFuture, Observer, Outcome};
+use seawall_clock::now;
 use seawall_error::{Code, Error, SEAWALL};
 use tokio::time::Instant;
 use tower::{Layer, Service};
@@ -123,7 +124,7 @@ where
         let Some(breaker) = (self.layer.policy)(path) else {
             return ObservedFuture::new(Either::Left(self.inner.call(request)), Ticket(None));
         };
-        let started = Instant::now();
+        let started = now();
         match breaker.admit(started.into_std(), fastrand::f64()) {
             Ok(permit) => {
                 let classifier = (self.layer.classifier)(path);
@@ -170,14 +171,14 @@ struct Admitted {
 impl Observer for Ticket {
     fn headers(&mut self) {
         if let Some(call) = &mut self.0 {
-            call.answered = Some(call.started.elapsed());
+            call.answered = Some(now() - call.started);
             call.breaker.answering(&mut call.permit);
         }
     }
 
     fn end(self, end: End) {
         let Some(Admitted { breaker, permit, classifier, started, answered }) = self.0 else { return };
-        let now = Instant::now();
+        let now = now();
         let outcome = match end {
             End::Code(code) => classifier.classify(code),
             End::Refused(_) | End::Dropped => Outcome::Cancelled,

@@ -57,8 +57,8 @@ use line::State;
 /// The way to send on a connection.
 type Sender = SendRequest<Body>;
 
-/// An endpoint and the connections to it. Clones share them; they end with the last one.
-#[derive(Debug, Clone)]
+/// An endpoint and the connections to it, which end with it.
+#[derive(Debug)]
 pub(crate) struct Connection {
     lines: watch::Receiver<Vec<State>>,
     dialler: Arc<Dialler>,
@@ -102,7 +102,7 @@ impl Connection {
 
     /// Sends a call. A request that was not sent, because there is no connection or it was just
     /// ending, comes back with the error.
-    pub(crate) async fn send(mut self, mut request: Request<Body>) -> Result<Response<ResponseBody>, Status> {
+    pub(crate) async fn send(self: Arc<Self>, mut request: Request<Body>) -> Result<Response<ResponseBody>, Status> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
@@ -141,13 +141,14 @@ impl Connection {
     }
 
     /// The same, once there is one.
-    async fn place(&mut self, mut waits: Option<Waits>) -> Result<(Sender, Place), Unready> {
+    async fn place(&self, mut waits: Option<Waits>) -> Result<(Sender, Place), Unready> {
+        let mut lines_seen = self.lines.clone();
         loop {
             let mut room = pin!(self.dialler.room.notified());
             // Before looking, so that a call which ends now is not missed.
             room.as_mut().enable();
             let choice = {
-                let lines = self.lines.borrow_and_update();
+                let lines = lines_seen.borrow_and_update();
                 let choice = choose(standings(&lines));
                 match (choice, waits.is_some()) {
                     (Choice::Call(index), _) => {
@@ -171,7 +172,7 @@ impl Connection {
             }
             let failing = waits.as_mut().filter(|_| matches!(choice, Choice::Fail(_)));
             tokio::select! {
-                changed = self.lines.changed() => {
+                changed = lines_seen.changed() => {
                     if changed.is_err() {
                         return Err(Unready::Failed(Arc::new(io::Error::other("the connection was given up"))));
                     }

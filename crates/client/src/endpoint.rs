@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use http::uri::Authority;
 use http::{Request, Response};
 use seawall_balance::{Address, Endpoint};
-use tokio::time::Instant;
+use seawall_clock::now;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -24,12 +24,12 @@ use crate::signals::Signals;
 pub(crate) struct Guarded<S> {
     pub(crate) stack: S,
     pub(crate) breakers: Arc<Breakers>,
-    pub(crate) connection: Connection,
+    pub(crate) connection: Arc<Connection>,
 }
 
 impl<S: Clone> Endpoint for Guarded<S> {
     fn is_available(&self, path: &str) -> bool {
-        let is_open = || self.breakers.get(path).is_some_and(|breaker| breaker.is_open(Instant::now().into_std()));
+        let is_open = || self.breakers.get(path).is_some_and(|breaker| breaker.is_open(now().into_std()));
         self.connection.is_available() && !is_open()
     }
 }
@@ -50,13 +50,13 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Guarded<S> {
 
 /// A connection as a service. Always ready: a call waits inside of its own deadline.
 #[derive(Debug, Clone)]
-pub(crate) struct Wire(pub(crate) Connection);
+pub(crate) struct Wire(pub(crate) Arc<Connection>);
 
 impl Wire {
     pub(crate) fn new(config: &Config, address: &Address, signals: &Arc<Signals>) -> Self {
         let dialled = address.socket.and_then(|socket| socket.to_string().parse::<Authority>().ok());
         let (name, host) = (address.authority.clone(), address.authority.host());
-        Self(Connection::new(config, dialled.unwrap_or(name), host, Arc::clone(signals)))
+        Self(Arc::new(Connection::new(config, dialled.unwrap_or(name), host, Arc::clone(signals))))
     }
 }
 
@@ -70,6 +70,6 @@ impl Service<Request<Body>> for Wire {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.0.clone().send(request).boxed()
+        Arc::clone(&self.0).send(request).boxed()
     }
 }

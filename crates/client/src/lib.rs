@@ -22,8 +22,9 @@
 //! ```
 //!
 //! # Structure
-//! `stack.rs` is the table of contents of what happens to a call, outermost first; `retries.rs`,
-//! `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with `answer.rs`;
+//! `stack.rs` is the table of contents of what happens to a call, outermost first; `hold.rs` stands around it;
+//! `retries.rs`, `breakers.rs` and `endpoint.rs` have what its layers ask; `connection.rs` is what it stands on, with
+//! `answer.rs`;
 //! `resend.rs` makes again what has had no effect, `wait.rs` has calls wait for a connection, `tie.rs` ends
 //! requests with their answers; `discovery.rs` says where endpoints come from, `signals.rs` what it and calls
 //! that wait hear of them; `connect.rs` is the seam to the network, `secure.rs` the TLS over it;
@@ -36,6 +37,7 @@ mod connect;
 mod connection;
 mod discovery;
 mod endpoint;
+mod hold;
 mod resend;
 mod retries;
 mod secure;

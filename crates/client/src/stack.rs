@@ -16,13 +16,14 @@ use seawall_retry::{HedgeLayer, RetryLayer};
 use seawall_telemetry::{AttemptLayer, ClientLayer};
 use tonic::Status;
 use tonic::body::Body;
-use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, ServiceBuilder};
 
 use crate::Config;
 use crate::breakers::{self, Breakers};
 use crate::discovery::Heeding;
 use crate::endpoint::{Guarded, Wire};
+use crate::hold::HoldLayer;
 use crate::resend::ResendLayer;
 use crate::retries::Retries;
 use crate::signals::Signals;
@@ -37,8 +38,7 @@ const HASH_LOAD_FACTOR: f64 = 1.25;
 
 /// The stack of a peer whose endpoints `discover` finds.
 pub(crate) fn stack(peer: &'static str, config: &Config, policies: &Policies, discover: impl Discover) -> Stack {
-    let calls = ServiceBuilder::new().map_response(|response: Response<_>| response.map(Body::new));
-    BoxCloneSyncService::new(calls.service(composed(peer, config, policies, discover)))
+    BoxCloneSyncService::new(HoldLayer.layer(composed(peer, config, policies, discover)))
 }
 
 /// Composes it.
@@ -75,10 +75,10 @@ fn composed<D: Discover>(
         // Once for all attempts, which are all as critical. The default is left to the callee, who may
         // know better.
         .layer(OutboundLayer::new(move |path: &str| {
-            Some(of_criticality.by_path(path).criticality).filter(|it| *it != Criticality::Default)
+            Some(of_criticality.with(path, |policy| policy.criticality)).filter(|it| *it != Criticality::Default)
         }))
         // One deadline over all attempts, and over the waits between them.
-        .layer(BoundLayer::new(move |path: &str| of_timeout.by_path(path).budget.unwrap_or(timeout)))
+        .layer(BoundLayer::new(move |path: &str| of_timeout.with(path, |policy| policy.budget).unwrap_or(timeout)))
         // A method has a policy in one of these two at most. Inside of the deadline, since no attempt
         // may outlive the call; outside of the balancer, so that each goes where it is best off.
         .layer(HedgeLayer::new(move |path: &str| hedges.hedge(path), remaining))
@@ -166,7 +166,7 @@ fn endpoint(
 + use<> {
     let breakers = breakers::of_endpoint(peer, &address.to_string(), policies);
     let wire = Wire::new(config, address, signals);
-    let connection = wire.0.clone();
+    let connection = Arc::clone(&wire.0);
     let stack = ServiceBuilder::new()
         // Outside of what counts attempts, since one that is refused here is not sent.
         .layer(breaker(Arc::clone(&breakers), policies))
@@ -180,7 +180,7 @@ fn endpoint(
 
 /// What the codes of the calls of a method mean here.
 fn outbound(policies: &Policies, path: &str) -> Classifier {
-    policies.by_path(path).classifier(Direction::Outbound)
+    policies.with(path, |policy| policy.classifier(Direction::Outbound))
 }
 
 /// Whether answers are streams; those of unknown methods may be.

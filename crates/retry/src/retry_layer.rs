@@ -119,7 +119,7 @@ where
 
 /// The clock that timers go by, so that a test or a simulation rules both.
 pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+    seawall_clock::now().into_std()
 }
 
 pin_project! {

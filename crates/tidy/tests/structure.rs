@@ -9,7 +9,7 @@ use seawall_tidy::{Member, files, members, read, toml};
 const ROWS: [&[&str]; 10] = [
     // What generates code, and what the generated code calls.
     &["seawall-codegen", "seawall-unary"],
-    &["seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-frames", "seawall-tidy", "seawall-trace", "seawall-window"],
+    &["seawall-clock", "seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-frames", "seawall-tidy", "seawall-trace", "seawall-window"],
     &["seawall-classify", "seawall-message", "seawall-propagation", "seawall-provenance"],
     &[
         "seawall-auth",
