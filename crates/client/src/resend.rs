@@ -133,8 +133,6 @@ impl<S: Service<Request<Body>, Error = Status> + Clone> Service<Request<Body>> f
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let again = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, again.clone());
         let ResendLayer { peer, allowance, bytes_max } = &self.layer;
         let (kept, request) = if request.extensions().get::<Replayed>().is_some() {
             (None, request)
@@ -143,7 +141,8 @@ impl<S: Service<Request<Body>, Error = Status> + Clone> Service<Request<Body>> f
             let (reader, request) = kept.request(0);
             (Some((kept, reader)), request)
         };
-        ResendFuture { call: Oneshot::new(ready, request), again: Some(again), kept, peer }
+        let call = Sent::First { call: self.inner.call(request) };
+        ResendFuture { call, again: Some(self.inner.clone()), kept, peer }
     }
 }
 
@@ -151,12 +150,32 @@ pin_project! {
     /// The response of [`Resend`].
     pub(crate) struct ResendFuture<S: Service<Request<Body>>> {
         #[pin]
-        call: Oneshot<S, Request<Body>>,
+        call: Sent<S>,
         // None once the call has been made again.
         again: Option<S>,
         // The request, and which attempt reads it.
         kept: Option<(Original, u32)>,
         peer: &'static str,
+    }
+}
+
+pin_project! {
+    #[project = SentProj]
+    enum Sent<S: Service<Request<Body>>> {
+        First { #[pin] call: S::Future },
+        // By a service that may not be ready.
+        Again { #[pin] call: Oneshot<S, Request<Body>> },
+    }
+}
+
+impl<S: Service<Request<Body>>> Future for Sent<S> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            SentProj::First { call } => call.poll(cx),
+            SentProj::Again { call } => call.poll(cx),
+        }
     }
 }
 
@@ -169,7 +188,7 @@ impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
             let answer = ready!(this.call.as_mut().poll(cx));
             let request = match &answer {
                 Ok(_) => {
-                    if let Some((kept, reader)) = this.kept.take() {
+                    if let Some((mut kept, reader)) = this.kept.take() {
                         kept.commit(reader);
                     }
                     None
@@ -179,7 +198,7 @@ impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
             };
             let (Some(request), Some(inner)) = (request, this.again.take()) else { return Poll::Ready(answer) };
             seawall_provenance::decided("retry.resent", &[KeyValue::new("peer", *this.peer)], Vec::new);
-            this.call.set(Oneshot::new(inner, request));
+            this.call.set(Sent::Again { call: Oneshot::new(inner, request) });
         }
     }
 }

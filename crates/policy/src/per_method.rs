@@ -68,9 +68,9 @@ impl<C: PartialEq, T> PerMethod<C, T> {
     /// The one of the method with this path; `None` if its policy asks for none.
     pub fn get(&self, path: &str) -> Option<Arc<T>> {
         let id = self.policies.contract().id_or_other(path);
-        let policy = self.policies.get(id);
-        match &*self.slots[id.index()].load() {
-            Some(slot) if Arc::ptr_eq(&slot.policy, &policy) => slot.made.clone(),
+        let slot = self.slots[id.index()].load();
+        match &*slot {
+            Some(slot) if self.policies.with_id(id, |policy| Arc::ptr_eq(&slot.policy, policy)) => slot.made.clone(),
             _ => self.remake(id),
         }
     }

@@ -74,12 +74,22 @@ impl Policies {
     /// The policy of a method as it is now. As long as it stays as it is, each call returns the same
     /// `Arc`.
     pub fn get(&self, id: MethodId) -> Arc<MethodPolicy> {
-        self.0.table.load().row(id).policy.clone()
+        self.with_id(id, Arc::clone)
     }
 
     /// The policy of the method with this path, `/package.Service/Method`.
     pub fn by_path(&self, path: &str) -> Arc<MethodPolicy> {
         self.get(self.0.contract.id_or_other(path))
+    }
+
+    /// What `f` makes of the policy of the method with this path, for those who keep nothing of it.
+    pub fn with<T>(&self, path: &str, f: impl FnOnce(&MethodPolicy) -> T) -> T {
+        self.with_id(self.0.contract.id_or_other(path), |policy| f(policy))
+    }
+
+    /// The same of a method by its number.
+    pub(crate) fn with_id<T>(&self, id: MethodId, f: impl FnOnce(&Arc<MethodPolicy>) -> T) -> T {
+        f(&self.0.table.load().row(id).policy)
     }
 
     /// Tells of changes: its value is how many there have been.

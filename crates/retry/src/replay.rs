@@ -1,4 +1,9 @@
-//! A request that can be sent several times: its frames are kept as they are read, up to a bound.
+//! A request that can be sent several times: its frames are kept, up to a bound.
+//!
+//! One that is there as a whole when it is made, as that of a unary call is, is kept as it is. Of any other
+//! the frames are kept as they are read, by several attempts perhaps.
+
+mod whole;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,12 +13,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use seawall_propagation::PREVIOUS_ATTEMPTS;
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::Allowance;
+use whole::{Source, Whole};
 
 /// In the extensions of a request of which a layer outside keeps a copy: that layer makes the call again
 /// if it did not reach the peer's code.
@@ -29,54 +35,81 @@ pub struct Replayed;
 #[derive(Debug)]
 pub struct Original {
     head: Parts,
-    shared: Arc<Shared>,
+    kept: Kept,
     next_reader: u32,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Whole(Whole),
+    Shared(Arc<Shared>),
 }
 
 impl Original {
     /// Keeps at most `bytes_max` of `request`. Marks it as [`Replayed`].
     pub fn new(request: Request<Body>, bytes_max: usize, allowance: Arc<Allowance>) -> Self {
-        let (mut head, source) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         head.extensions.insert(Replayed);
-        let end = source.is_end_stream().then_some(Ok(None));
-        let (frames, wakers) = (VecDeque::new(), Arc::default());
-        let state = State { source, frames, freed: 0, bytes: 0, bytes_max, end, live: 0, owner: None, allowance };
-        Self { head, shared: Arc::new(Shared { state: Mutex::new(state), wakers }), next_reader: 0 }
+        let whole = whole::read(body).map(|frame| Whole::try_new(frame, bytes_max, &allowance));
+        let kept = match whole {
+            Ok(Ok(whole)) => Kept::Whole(whole),
+            Ok(Err(frame)) => Kept::Shared(Shared::new(Source::of(frame), bytes_max, allowance)),
+            Err(source) => Kept::Shared(Shared::new(source, bytes_max, allowance)),
+        };
+        Self { head, kept, next_reader: 0 }
     }
 
     /// The request of the next attempt, with the number of its reader: `previous` attempts went before.
     pub fn request(&mut self, previous: u32) -> (u32, Request<Body>) {
         let reader = self.next_reader;
         self.next_reader += 1;
-        self.shared.lock().live |= 1 << reader;
-        let body = ReplayBody { shared: self.shared.clone(), reader, position: 0, is_ended: false };
+        let body = match &self.kept {
+            Kept::Whole(whole) => whole.body(),
+            Kept::Shared(shared) => {
+                shared.lock().live |= 1 << reader;
+                Body::new(ReplayBody { shared: shared.clone(), reader, position: 0, is_ended: false })
+            }
+        };
         let mut head = self.head.clone();
         if previous > 0 {
             head.headers.insert(PREVIOUS_ATTEMPTS, HeaderValue::from(previous));
         }
-        (reader, Request::from_parts(head, Body::new(body)))
+        (reader, Request::from_parts(head, body))
     }
 
     /// The attempt is over; it reads no further. Returns whether another one could be sent all that
     /// was sent before: nobody has the request for itself, and the caller's body has not failed.
     pub fn retire(&self, reader: u32) -> bool {
-        let mut state = self.shared.lock();
+        let shared = match &self.kept {
+            Kept::Whole(whole) => return whole.owner.is_none(),
+            Kept::Shared(shared) => shared,
+        };
+        let mut state = shared.lock();
         state.live &= !(1 << reader);
         let is_replayable = state.owner.is_none() && !matches!(state.end, Some(Err(_)));
         drop(state);
-        self.shared.wakers.wake_all();
+        shared.wakers.wake_all();
         is_replayable
     }
 
     /// The rest of the request is this attempt's alone. False if it is another one's.
-    pub fn commit(&self, reader: u32) -> bool {
-        *self.shared.lock().owner.get_or_insert(reader) == reader
+    pub fn commit(&mut self, reader: u32) -> bool {
+        match &mut self.kept {
+            Kept::Whole(whole) => *whole.owner.get_or_insert(reader) == reader,
+            Kept::Shared(shared) => *shared.lock().owner.get_or_insert(reader) == reader,
+        }
     }
 
     /// To which attempt the request was committed, because it did not fit; wakes when that happens.
     pub(crate) fn poll_owner(&self, cx: &Context<'_>) -> Option<u32> {
-        self.shared.wakers.register(CALL, cx.waker());
-        self.shared.lock().owner
+        match &self.kept {
+            // It fits, or would not be one.
+            Kept::Whole(whole) => whole.owner,
+            Kept::Shared(shared) => {
+                shared.wakers.register(CALL, cx.waker());
+                shared.lock().owner
+            }
+        }
     }
 }
 
@@ -90,6 +123,12 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(source: Source, bytes_max: usize, allowance: Arc<Allowance>) -> Arc<Self> {
+        let (frames, wakers) = (VecDeque::new(), Arc::default());
+        let state = State { source, frames, freed: 0, bytes: 0, bytes_max, end: None, live: 0, owner: None, allowance };
+        Arc::new(Self { state: Mutex::new(state), wakers })
+    }
+
     /// Held while the caller's body is polled, which is what the attempts take turns at.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -98,7 +137,7 @@ impl Shared {
 
 #[derive(Debug)]
 struct State {
-    source: Body,
+    source: Source,
     frames: VecDeque<Bytes>,
     /// How many frames have gone before those in `frames`.
     freed: usize,
@@ -138,7 +177,7 @@ impl State {
 
     fn finish(&mut self, end: Result<Option<HeaderMap>, Status>) {
         self.end = Some(end);
-        self.source = Body::empty();
+        self.source = Source::empty();
     }
 }
 
@@ -163,7 +202,7 @@ impl ReplayBody {
         wakers.register(self.reader, cx.waker());
         // The body knows one waker, so it gets one that wakes all who read.
         let waker = Waker::from(wakers.clone());
-        let Poll::Ready(frame) = Pin::new(&mut state.source).poll_frame(&mut Context::from_waker(&waker)) else {
+        let Poll::Ready(frame) = state.source.poll_frame(&mut Context::from_waker(&waker)) else {
             return Poll::Pending;
         };
         wakers.wake_others(self.reader);

@@ -1,9 +1,10 @@
-//! Who is woken when several read one request.
+//! What attempts read, and who is woken when several read one request.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use http_body::Body as _;
+use proptest::prelude::*;
 
 use super::*;
 use crate::AllowanceConfig;
@@ -136,4 +137,79 @@ fn a_reader_that_is_retired_while_it_waits_ends() {
     assert!(original.retire(reader.number));
     assert!(reader.is_woken());
     assert!(matches!(reader.poll(), Poll::Ready(Some(Err(_)))));
+}
+
+/// A body that gives these frames one after the other, and is not ready before each if it is slow.
+struct Frames {
+    rest: VecDeque<Bytes>,
+    is_slow: bool,
+    is_late: bool,
+}
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.is_late = self.is_slow && !self.is_late;
+        if self.is_late {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.rest.pop_front().map(|data| Ok(Frame::data(data))))
+    }
+}
+
+/// All that an attempt reads, without the cuts between frames.
+fn read_all(reader: &mut Reader) -> Vec<u8> {
+    let mut read = Vec::new();
+    loop {
+        match reader.poll() {
+            Poll::Ready(Some(frame)) => read.extend(frame.unwrap()),
+            Poll::Ready(None) => return read,
+            Poll::Pending => assert!(reader.is_woken(), "nobody would ask again"),
+        }
+    }
+}
+
+proptest! {
+    /// Whether it is there as a whole or comes in pieces.
+    #[test]
+    fn every_attempt_reads_the_same_and_a_request_that_does_not_fit_is_of_the_first(
+        frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 0..4),
+        is_slow in any::<bool>(),
+        bytes_max in 1usize..40,
+    ) {
+        let sent = frames.concat();
+        let allowance = Arc::new(Allowance::try_new("shop", &AllowanceConfig::default(), Instant::now()).unwrap());
+        let kept = || allowance.snapshot(Instant::now()).replay_buffers_bytes;
+        let body = Frames { rest: frames.into_iter().map(Bytes::from).collect(), is_slow, is_late: false };
+        let mut original = Original::new(Request::new(Body::new(body)), bytes_max, allowance.clone());
+        let mut first = Reader::of(&mut original);
+        prop_assert_eq!(&read_all(&mut first), &sent);
+        prop_assert!(kept() <= bytes_max);
+        let fits = sent.len() <= bytes_max;
+        prop_assert_eq!(original.retire(first.number), fits);
+        if fits {
+            prop_assert_eq!(kept(), sent.len());
+            let mut second = Reader::of(&mut original);
+            prop_assert_eq!(read_all(&mut second), sent);
+            prop_assert!(original.commit(second.number) && !original.retire(second.number));
+        }
+        drop((first, original));
+        prop_assert_eq!(kept(), 0);
+    }
+}
+
+#[test]
+fn the_only_frame_brings_the_end_with_it() {
+    let body = Frames { rest: VecDeque::from([Bytes::from_static(b"all")]), is_slow: false, is_late: false };
+    let allowance = Arc::new(Allowance::try_new("shop", &AllowanceConfig::default(), Instant::now()).unwrap());
+    let mut original = Original::new(Request::new(Body::new(body)), 100, allowance);
+    let mut reader = Reader::of(&mut original);
+    assert!(!reader.body.is_end_stream());
+    // Or there would be a header with its length.
+    assert_eq!(reader.body.size_hint().exact(), None);
+    assert_eq!(reader.data(), "all");
+    assert!(reader.body.is_end_stream(), "no frame is sent for the end alone");
 }
