@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
 use seawall_error::Error;
+use seawall_headers::{BINARY, SECRET, may_have};
 use seawall_propagation::Caller;
 use seawall_trace::describe;
 use tonic::Status;
@@ -83,7 +84,9 @@ where
             Some(guard) => guard.admit(request.uri().path(), request.headers(), request.extensions()),
             None => Admission::Now(Ok(guard::service(request.extensions()).map(Identity::of_service))),
         };
-        conceal(request.headers_mut());
+        if may_have(SECRET | BINARY) {
+            conceal(request.headers_mut());
+        }
         let state = match admission {
             Admission::Now(Ok(identity)) => begin(&mut self.inner, request, identity),
             Admission::Now(Err(error)) => State::Refused { error: Some(error) },

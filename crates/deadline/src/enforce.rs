@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use seawall_error::{Error, SEAWALL};
+use seawall_headers::{TIMEOUT, may_have};
 use tower::{Layer, Service};
 
 use crate::bounded::published;
@@ -70,7 +71,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let mut timeouts = request.headers().get_all(GRPC_TIMEOUT).iter();
+        let mut timeouts =
+            may_have(TIMEOUT).then(|| request.headers().get_all(GRPC_TIMEOUT).iter()).into_iter().flatten();
         let timeout = match timeouts.next().map(|value| parse_timeout(value.as_bytes())) {
             Some(_) if timeouts.next().is_some() => return ResponseFuture::refused(malformed()),
             Some(Ok(timeout)) => Some(timeout),

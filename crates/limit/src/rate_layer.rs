@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, Response};
 use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
 use seawall_error::{Code, SEAWALL};
+use seawall_headers::{PROPAGATED, may_have};
 use seawall_propagation::PREVIOUS_ATTEMPTS;
 use seawall_provenance::{Live, decided};
 use tokio::time::Sleep;
@@ -105,7 +106,7 @@ where
         let now = now();
         let deadline = (self.layer.deadline)();
         let ask = Ask {
-            is_returning: is_returning(request.headers()),
+            is_returning: may_have(PROPAGATED) && is_returning(request.headers()),
             remaining: deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
         let key = limiter.key(&request);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use seawall_headers::{PROPAGATED, may_have};
 use tower::{Layer, Service};
 
 use crate::{Criticality, Propagated};
@@ -59,7 +60,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let mut propagated = Propagated::read(request.headers());
+        let mut propagated =
+            if may_have(PROPAGATED) { Propagated::read(request.headers()) } else { Propagated::default() };
         propagated.criticality = propagated.criticality.or_else(|| (self.criticality_of)(request.uri().path()));
         ScopedFuture { call: propagated.enter(|| self.inner.call(request)), propagated }
     }

@@ -8,14 +8,24 @@ use http::header::{ALLOW, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use seawall_error::SEAWALL;
+use seawall_headers::{BINARY, Present};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 const GRPC: &[u8] = b"application/grpc";
+/// For people with a browser, or with curl.
+const WHAT_THIS_IS: &str = "This is a gRPC server. It answers POST with content-type application/grpc; \
+    call it by a gRPC client, such as grpcurl.\n";
+
+/// In the extensions of a response that is none of gRPC: its body, which the others do without.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text(pub(crate) &'static str);
 
 /// Answers other methods than POST with 405, other contents than gRPC with 415, several hosts with 400
 /// (gRFC A41), a path with a query with `UNIMPLEMENTED`, and binary metadata that is not base64 with
 /// `INVALID_ARGUMENT`, naming the header.
+///
+/// As the outermost layer it tells the others which headers there are.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ProtocolLayer;
 
@@ -47,9 +57,10 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        match refusal(&request) {
+        let present = Present::in_these(request.headers());
+        match refusal(&request, present) {
             Some(response) => ProtocolFuture::Refused { response: Some(response) },
-            None => ProtocolFuture::Running { call: self.inner.call(request) },
+            None => ProtocolFuture::Running { call: present.while_handed_on(|| self.inner.call(request)) },
         }
     }
 }
@@ -78,16 +89,16 @@ where
     }
 }
 
-fn refusal<A, B: Default>(request: &Request<A>) -> Option<Response<B>> {
+fn refusal<A, B: Default>(request: &Request<A>, present: Present) -> Option<Response<B>> {
     if request.method() != Method::POST {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return Some(response);
+        return Some(if request.method() == Method::HEAD { response } else { explained(response) });
     }
     // One that is there twice is two things at once.
     let mut content_types = request.headers().get_all(CONTENT_TYPE).iter();
     if !content_types.next().is_some_and(is_grpc) || content_types.next().is_some() {
-        return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        return Some(explained(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
     }
     if request.headers().get_all(HOST).iter().nth(1).is_some() {
         return Some(plain(StatusCode::BAD_REQUEST));
@@ -96,7 +107,7 @@ fn refusal<A, B: Default>(request: &Request<A>) -> Option<Response<B>> {
     let error = if request.uri().query().is_some() {
         SEAWALL.error(Code::Unimplemented, "NO_METHOD", "the path has a query, and no method has")
     } else {
-        let name = malformed(request.headers())?;
+        let name = Some(request.headers()).filter(|_| present.has(BINARY)).and_then(malformed)?;
         SEAWALL.invalid(name, "must be base64, as all metadata whose name ends with -bin")
     };
     Some(Status::from(error).into_http())
@@ -105,6 +116,12 @@ fn refusal<A, B: Default>(request: &Request<A>) -> Option<Response<B>> {
 fn plain<B: Default>(status: StatusCode) -> Response<B> {
     let mut response = Response::new(B::default());
     *response.status_mut() = status;
+    response
+}
+
+fn explained<B>(mut response: Response<B>) -> Response<B> {
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.extensions_mut().insert(Text(WHAT_THIS_IS));
     response
 }
 
@@ -145,7 +162,10 @@ mod tests {
     fn status_of(path: &str, method: &str, headers: &[(&str, &str)]) -> Option<(StatusCode, Option<String>)> {
         let builder = Request::builder().method(method).uri(path);
         let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
-        let refused: Response<()> = refusal(&builder.body(()).unwrap())?;
+        let refused: Response<()> = {
+            let request = builder.body(()).unwrap();
+            refusal(&request, Present::in_these(request.headers()))?
+        };
         let code = refused.headers().get(Status::GRPC_STATUS).map(|code| code.to_str().unwrap().to_owned());
         Some((refused.status(), code))
     }

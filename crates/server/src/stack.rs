@@ -42,7 +42,7 @@ pub(crate) fn stack(
     let (unary, streaming) = (config.timeout_default, config.stream_timeout_default);
     let default_timeout = move |path: &str| {
         let usual = if is_streaming(&of_timeout, path) { streaming } else { unary };
-        Some(of_timeout.by_path(path).budget.unwrap_or(usual))
+        Some(of_timeout.with(path, |policy| policy.budget).unwrap_or(usual))
     };
     let (rates, concurrency) = (Arc::clone(&limits.rates), limits.concurrency);
     let (kinds, shed_kinds, unary_kinds) = (policies.clone(), policies.clone(), policies.clone());
@@ -57,7 +57,7 @@ pub(crate) fn stack(
         // Around all that may panic, inside of what counts the code.
         .layer(PanicLayer)
         // Outside of all that asks how critical a call is, and of all that makes calls of its own.
-        .layer(InboundLayer::new(move |path: &str| Some(of_criticality.by_path(path).criticality)))
+        .layer(InboundLayer::new(move |path: &str| Some(of_criticality.with(path, |policy| policy.criticality))))
         // Around everything that works or waits for the call, so that all of it is dropped when the
         // deadline passes.
         .layer(EnforceLayer::new(default_timeout))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use seawall_headers::{TRACE, may_have};
 
 use crate::{Scope, SpanId, TraceContext, TraceId};
 
@@ -28,6 +29,9 @@ pub struct Carried {
 /// Reads all three. What cannot be read is as if it were not there; a `tracestate` without a
 /// `traceparent` means nothing.
 pub fn extract(headers: &HeaderMap) -> (TraceContext, Option<Arc<Carried>>) {
+    if !may_have(TRACE) {
+        return (TraceContext::NONE, None);
+    }
     let mut parents = headers.get_all(&TRACEPARENT).iter();
     let context = match (parents.next(), parents.next()) {
         (Some(parent), None) => parse_traceparent(parent.as_bytes()).unwrap_or_default(),
