@@ -19,6 +19,7 @@ use crate::context::{self, Begins};
 use crate::encode::unix_nanos;
 use crate::export::{self, Finished, What};
 use crate::histogram::Shards;
+use crate::log;
 use crate::series::{Kind, Series};
 
 /// One call: filled while it runs, read once when it ends. Dropped before its end, it was cancelled,
@@ -28,6 +29,7 @@ pub(crate) struct Record {
     series: &'static Series,
     scope: Scope,
     start: Instant,
+    peer: Option<SocketAddr>,
     span: Option<Span>,
     ended: bool,
 }
@@ -38,7 +40,6 @@ struct Span {
     context: TraceContext,
     parent: SpanId,
     start: SystemTime,
-    peer: Option<SocketAddr>,
 }
 
 impl Record {
@@ -61,12 +62,13 @@ impl Record {
             if parent != SpanId::default() {
                 context = context.child();
             }
-            Span { context, parent, start: SystemTime::now(), peer: peer() }
+            Span { context, parent, start: SystemTime::now() }
         });
+        let peer = if is_recorded || log::writes_calls() { peer() } else { None };
         // Where nothing is exported, the context of the caller goes on as it is.
         let scope = Scope::new(context).with_carried(carried);
         let scope = if is_recorded { scope.recorded() } else { scope };
-        Self { series, scope, start: Instant::now(), span, ended: false }
+        Self { series, scope, start: Instant::now(), peer, span, ended: false }
     }
 
     /// Runs `f` in the call's scope.
@@ -95,11 +97,15 @@ impl Record {
                 || tracing::debug!(method, code = code_name(code), elapsed_us = elapsed.as_micros(), "call ended");
             self.scope.enter(line);
         }
-        if let Some(Span { context, parent, start, peer }) = self.span.take() {
+        if self.series.kind == Kind::Server && log::writes_calls() {
+            let (method, peer) = (&*self.series.method, self.peer);
+            self.scope.enter(|| log::call(method, code, elapsed, peer));
+        }
+        if let Some(Span { context, parent, start }) = self.span.take() {
             let start = unix_nanos(start);
             let end = start.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
             let (carried, notes) = (self.scope.carried().cloned(), self.scope.take_notes());
-            let what = What::Call { series: self.series, code, peer };
+            let what = What::Call { series: self.series, code, peer: self.peer };
             export::push(Finished { context, parent, carried, start, end, notes, what });
         }
     }

@@ -17,6 +17,8 @@ pub struct Config {
     pub log_filter: Targets,
     /// How they are written.
     pub log_format: LogFormat,
+    /// Whether each call that is served has a log line, when it has ended.
+    pub access_log: bool,
     /// How often metrics are exported.
     pub metrics_interval: Duration,
 }
@@ -78,6 +80,7 @@ impl Config {
             ),
             log_filter: section.get::<Filter>("log_filter", "info", "which log lines are written").0,
             log_format: section.get("log_format", "auto", "auto (pretty on a terminal, JSON elsewhere), json or pretty"),
+            access_log: section.get("access_log", "false", "whether each call that is served has a log line"),
             metrics_interval: section.checked(
                 "metrics_interval",
                 "10s",

@@ -24,6 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::collector::{Collector, Watched};
 use crate::config::{Config, LogFormat};
 use crate::export::Exporter;
+use crate::lines::Lines;
 use crate::spans::SpanLayer;
 use crate::{context, encode, log, metrics};
 
@@ -32,6 +33,9 @@ pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long sending what is left may take at the end: less than the second that a shutdown leaves
 /// between the drain and the end by force.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(800);
+/// How long a reader of the log is waited for at the end, on top of that.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,8 +46,8 @@ pub enum InitError {
     /// The collector's address is none.
     #[error("telemetry.otlp_endpoint is no address")]
     Endpoint(#[source] tonic::transport::Error),
-    /// The thread that exports could not be started.
-    #[error("cannot start the thread that exports spans")]
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
     /// The Prometheus reader could not be made.
     #[error("cannot set up the Prometheus reader")]
@@ -57,6 +61,7 @@ pub enum InitError {
 #[derive(Debug)]
 #[must_use = "shutdown() sends what has not been sent yet"]
 pub struct Telemetry {
+    lines: Lines,
     exporter: Option<Exporter>,
     logger_provider: Option<SdkLoggerProvider>,
     meter_provider: SdkMeterProvider,
@@ -97,7 +102,8 @@ pub fn init(service: &'static str, version: &'static str, config: &Config) -> Re
     }
     let meter_provider = meter_provider.build();
 
-    let mut layers = vec![stdout(service, config)];
+    let lines = Lines::to(std::io::stdout()).map_err(InitError::Thread)?;
+    let mut layers = vec![stdout(service, config, &lines)];
     if collector.is_some() {
         let filter = LevelFilter::INFO.and(dynamic_filter_fn(|_, _| Scope::is_current_recorded()));
         layers.push(SpanLayer.with_filter(filter).boxed());
@@ -118,13 +124,16 @@ pub fn init(service: &'static str, version: &'static str, config: &Config) -> Re
         None => None,
     };
     context::set_sample_ratio(if exporter.is_some() { config.sample_ratio } else { 0.0 });
-    Ok(Telemetry { exporter, logger_provider, meter_provider })
+    if config.access_log {
+        log::write_calls(service, is_pretty(config), lines.clone());
+    }
+    Ok(Telemetry { lines, exporter, logger_provider, meter_provider })
 }
 
 impl Telemetry {
     /// Sends what has not been sent and stops. Takes less than a second, whatever the collector does.
     pub async fn shutdown(self) {
-        let Self { exporter, logger_provider, meter_provider } = self;
+        let Self { lines, exporter, logger_provider, meter_provider } = self;
         let spans = async {
             if let Some(exporter) = exporter {
                 exporter.shutdown().await;
@@ -136,6 +145,7 @@ impl Telemetry {
         // The one of the metrics takes no notice of its timeout.
         let all = async { tokio::join!(spans, logs, metrics) };
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await;
+        lines.flush(FLUSH_TIMEOUT);
     }
 }
 
@@ -151,19 +161,22 @@ fn logs(
         .build())
 }
 
-fn stdout(service: &'static str, config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let terminal = std::io::stdout().is_terminal();
-    let pretty = match config.log_format {
-        LogFormat::Auto => terminal,
-        LogFormat::Json => false,
-        LogFormat::Pretty => true,
-    };
-    let lines = tracing_subscriber::fmt::layer().with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
+fn stdout(service: &'static str, config: &Config, to: &Lines) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let is_coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(is_coloured).with_writer(to.clone());
     let filter = events().and(written(config));
-    if pretty {
+    if is_pretty(config) {
         lines.event_format(log::Pretty).with_filter(filter).boxed()
     } else {
         lines.event_format(log::Json { service }).with_filter(filter).boxed()
+    }
+}
+
+fn is_pretty(config: &Config) -> bool {
+    match config.log_format {
+        LogFormat::Auto => std::io::stdout().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Pretty => true,
     }
 }
 

@@ -17,7 +17,7 @@
 //! recorded; `server.rs` and `client.rs` are the layers and `call.rs` what both wrap around a call;
 //! `attempt.rs` is the layer of its attempts; `series.rs` is what calls are told apart by, `histogram.rs`
 //! counts them and `metrics.rs` shows the counts; `spans.rs` takes the spans of `tracing`; `export.rs`
-//! sends all spans and `encode.rs` writes them as OTLP; `log.rs` formats lines; `collector.rs` watches
+//! sends all spans and `encode.rs` writes them as OTLP; `log.rs` formats lines and `lines.rs` writes them; `collector.rs` watches
 //! whether the collector is there.
 
 mod attempt;
@@ -30,6 +30,7 @@ mod encode;
 mod export;
 mod histogram;
 mod init;
+mod lines;
 mod log;
 mod metrics;
 mod series;
