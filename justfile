@@ -63,3 +63,7 @@ attack *args:
 # Restarts services while they are called: `just restart-drill --restarts 20`
 restart-drill *args:
     cargo seawall restart-drill {{ args }}
+
+# Compares with others: `just bench stack`, `just bench size`, `just bench policies`
+bench name *args:
+    cargo run --profile {{ if name == "policies" { "release" } else { "plain" } }} --manifest-path bench/Cargo.toml --bin {{ name }} -- {{ args }}

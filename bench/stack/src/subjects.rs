@@ -1,0 +1,224 @@
+//! The servers that are compared, and what they are called with.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use harness::wire::{Call, Shape};
+use harness::{Build, Process, Profile, Program};
+
+/// The processor of the server. Everything else has another one.
+pub const SERVER_CORE: usize = 0;
+/// The other one.
+pub const CLIENT_CORE: usize = 1;
+
+/// The method that is called.
+pub const PATH: &str = "/seawall.bench.v1.UserService/GetUser";
+/// `GetUserRequest { user_id: "0190b2f7-…" }`.
+pub const MESSAGE: &[u8] = b"\x0a\x240190b2f7-8e6c-7c4b-9f3a-2d1e5f60718a";
+
+/// Ten connections with ten calls each.
+pub(crate) const USUAL: Shape = Shape { connections: 10, streams: 10 };
+
+/// The call that every server answers.
+pub(crate) fn call() -> Call {
+    Call::new(PATH, MESSAGE)
+}
+
+/// Which of its runtimes tokio is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// What `#[tokio::main]` makes.
+    Multi,
+    /// One thread.
+    Current,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Multi => "multi",
+            Self::Current => "current",
+        })
+    }
+}
+
+/// A server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Stock tonic.
+    Bare(Profile, Flavour),
+    /// Seawall without its layers.
+    Off,
+    /// Seawall with everything on, and the share of its traces that is recorded.
+    Ours(Sampled),
+}
+
+/// How many traces are recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sampled {
+    /// 1 in 100.
+    OnePercent,
+    /// All.
+    All,
+}
+
+impl Sampled {
+    pub fn ratio(self) -> &'static str {
+        match self {
+            Self::OnePercent => "0.01",
+            Self::All => "1",
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnePercent => "1",
+            Self::All => "100",
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bare(Profile::Plain, flavour) => write!(f, "bare-readme-{flavour}"),
+            Self::Bare(Profile::Release, flavour) => write!(f, "bare-{flavour}"),
+            Self::Off => write!(f, "off"),
+            Self::Ours(sampled) => write!(f, "ours-{}", sampled.name()),
+        }
+    }
+}
+
+impl Subject {
+    /// Those whose calls are counted: built alike.
+    pub const COUNTED: [Self; 5] = [
+        Self::Bare(Profile::Release, Flavour::Multi),
+        Self::Bare(Profile::Release, Flavour::Current),
+        Self::Off,
+        Self::Ours(Sampled::OnePercent),
+        Self::Ours(Sampled::All),
+    ];
+
+    /// Those of `all` with one of these names; all of them, if no name is given.
+    pub fn chosen(all: &[Self], names: &[String]) -> Result<Vec<Self>> {
+        let known: Vec<String> = all.iter().map(ToString::to_string).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+            bail!("{unknown} is none of {}", known.join(", "));
+        }
+        let is_chosen = |subject: &Self| names.is_empty() || names.contains(&subject.to_string());
+        Ok(all.iter().copied().filter(is_chosen).collect())
+    }
+
+    /// Whether it is Seawall's.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Off | Self::Ours(_))
+    }
+
+    fn build(self) -> Build {
+        match self {
+            Self::Bare(Profile::Plain, _) => Build::new("bare", Profile::Plain),
+            Self::Bare(Profile::Release, _) => Build::new("bare", Profile::Release).feature("mimalloc"),
+            Self::Off | Self::Ours(_) => Build::new("ours", Profile::Release).feature("mimalloc"),
+        }
+    }
+
+    /// The share of its traces that it records.
+    pub fn sampled(self) -> Option<Sampled> {
+        match self {
+            Self::Ours(sampled) => Some(sampled),
+            Self::Bare(..) | Self::Off => None,
+        }
+    }
+}
+
+/// The programs, once they are built.
+#[derive(Debug)]
+pub struct Programs {
+    built: HashMap<Build, PathBuf>,
+    policies: tempfile::NamedTempFile,
+}
+
+impl Programs {
+    /// Builds what the subjects need.
+    pub fn build(subjects: impl IntoIterator<Item = Subject>) -> Result<Self> {
+        let mut built = HashMap::new();
+        let collector = Build::new("collector", Profile::Plain);
+        for build in subjects.into_iter().map(Subject::build).chain([collector]) {
+            if !built.contains_key(&build) {
+                built.insert(build.clone(), build.executable()?);
+            }
+        }
+        let policies = tempfile::NamedTempFile::with_suffix(".toml")?;
+        // Rates as high as they can be, so that they are asked and refuse nobody.
+        std::fs::write(policies.path(), "[default]\nrate.per_second = 1000000\nrate.burst = 1000000\n")?;
+        Ok(Self { built, policies })
+    }
+
+    fn path(&self, build: &Build) -> Result<&PathBuf> {
+        self.built.get(build).with_context(|| format!("{build:?} was not built"))
+    }
+
+    /// The subject, to be started.
+    pub fn server(&self, subject: Subject, collector: SocketAddr) -> Result<Program> {
+        let program = Program::new(self.path(&subject.build())?).core(SERVER_CORE);
+        Ok(match subject {
+            Subject::Bare(_, flavour) => program.args([flavour.to_string()]),
+            Subject::Off => program.args(["off"]),
+            Subject::Ours(sampled) => program
+                .env("SEAWALL_SERVER_LISTEN", "127.0.0.1:0")
+                .env("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")
+                .env("SEAWALL_TELEMETRY_OTLP_ENDPOINT", format!("http://{collector}"))
+                .env("SEAWALL_TELEMETRY_SAMPLE_RATIO", sampled.ratio())
+                .env("SEAWALL_TELEMETRY_LOG_FORMAT", "json")
+                .env("SEAWALL_POLICY_FILE", self.policies.path()),
+        })
+    }
+
+    /// Starts what counts spans.
+    pub fn collector(&self) -> Result<Collector> {
+        let program = Program::new(self.path(&Build::new("collector", Profile::Plain))?).core(CLIENT_CORE);
+        let (process, address) = program.serve()?;
+        Ok(Collector { process, address })
+    }
+}
+
+/// The process that receives spans.
+#[derive(Debug)]
+pub struct Collector {
+    process: Process,
+    pub address: SocketAddr,
+}
+
+impl Collector {
+    /// How long spans may take to come once their calls have been answered.
+    const SPANS_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// How many spans have come in all.
+    pub fn spans(&mut self) -> Result<u64> {
+        self.process.say("count")?;
+        let line = self.process.line_with("count", Duration::from_secs(5))?;
+        let spans = line.split(' ').nth(1).context("no number of spans")?;
+        Ok(spans.parse()?)
+    }
+
+    /// Waits until there are as many as `expected`, or none has come for a second.
+    pub fn settle(&mut self, expected: u64) -> Result<u64> {
+        let until = Instant::now() + Self::SPANS_TIMEOUT;
+        let (mut seen, mut since) = (self.spans()?, Instant::now());
+        while seen < expected && since.elapsed() < Duration::from_secs(2) {
+            if Instant::now() >= until {
+                bail!("spans do not end");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            let now = self.spans()?;
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            }
+        }
+        Ok(seen)
+    }
+}
