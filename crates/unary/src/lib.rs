@@ -43,8 +43,9 @@ const DECODING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Says how messages are compressed.
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 /// What handlers cannot set: tonic takes it from their answers.
-const RESERVED: [HeaderName; 4] = [
+const RESERVED: [HeaderName; 5] = [
     HeaderName::from_static("te"),
+    CONTENT_TYPE,
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-message-type"),
     HeaderName::from_static("grpc-status"),

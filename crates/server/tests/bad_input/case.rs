@@ -3,6 +3,7 @@
 use h2::Reason;
 use tonic::Code;
 
+use crate::lean::renamed;
 use crate::outcome::Outcome;
 use crate::wire::HELLO;
 
@@ -43,6 +44,14 @@ impl Case {
     /// Closes the connection for what is sent.
     pub(crate) fn cut(mut self) -> Self {
         self.is_cut = true;
+        self
+    }
+
+    /// Calls the service that is served by our path of unary methods.
+    pub(crate) fn lean(mut self) -> Self {
+        for part in &mut self.parts {
+            *part = renamed(part);
+        }
         self
     }
 

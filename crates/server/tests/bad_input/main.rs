@@ -3,12 +3,14 @@
 //! Every case has a connection of its own to one server, on which it sends bytes that are written here
 //! bit by bit. Expected is what RFC 9113, RFC 7541, gRPC over HTTP/2 and gRPC's status codes ask for;
 //! where Seawall answers something else, the case says what and why. After each case a call on another
-//! connection, which has been open all the time, must still be answered.
+//! connection, which has been open all the time, must still be answered. All of it is done twice: with a
+//! service of tonic's, and with one whose unary method is served as those of our generated servers are.
 
 mod case;
 mod fields;
 mod frames;
 mod hpack;
+mod lean;
 mod messages;
 mod metadata;
 mod outcome;
@@ -42,8 +44,9 @@ async fn serve() -> (SocketAddr, Shutdown) {
         ("SEAWALL_SERVER_REFLECTION", "true"),
     ];
     let config = Config::read(&mut Reader::new("", "", variables).section("server"), 0, 0);
-    let server = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap();
-    let bound = server.add_service(service::Streams).bind().await.unwrap();
+    let server = Server::try_new(config, &lean::DESCRIPTORS).unwrap();
+    let lean = lean::Lean { health: server.health().clone(), stock: server.health().service() };
+    let bound = server.add_service(service::Streams).add_service(lean).bind().await.unwrap();
     let address = bound.address().unwrap();
     let shutdown = Shutdown::new(Duration::from_secs(5));
     tokio::spawn(bound.run(shutdown.clone()));
@@ -68,9 +71,18 @@ fn cases() -> Vec<Case> {
 
 #[tokio::test]
 async fn bad_input_has_the_right_answer_and_harms_no_other_call() {
+    all_are_right(cases()).await;
+}
+
+#[tokio::test]
+async fn bad_input_to_a_generated_server_of_ours_has_the_same_answer() {
+    all_are_right(cases().into_iter().map(Case::lean).collect()).await;
+}
+
+async fn all_are_right(cases: Vec<Case>) {
     let (address, _shutdown) = serve().await;
     let mut good = peer::Good::connect(address).await;
-    let (cases, mut wrong) = (cases(), Vec::new());
+    let mut wrong = Vec::new();
     println!("{:<62} {:<34} {:<34} by", "case", "expected", "got");
     for case in &cases {
         let got = peer::play(address, case).await;
