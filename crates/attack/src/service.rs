@@ -47,6 +47,8 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     metrics: SocketAddr,
     said: UnboundedReceiver<Said>,
+    /// What it has said that nobody has waited for.
+    unasked: VecDeque<Said>,
     log: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -88,7 +90,8 @@ impl Service {
             tokio::spawn(listen(ChildStderr::from_std(errors)?, Arc::clone(&log), sender));
         }
         let (program, settings) = (program.to_owned(), settings);
-        let mut service = Self { name, program, settings, pid, address, metrics, said, log };
+        let unasked = VecDeque::new();
+        let mut service = Self { name, program, settings, pid, address, metrics, said, unasked, log };
         service.listens().await?;
         Ok(service)
     }
@@ -104,12 +107,19 @@ impl Service {
         Ok(())
     }
 
-    /// Waits until it says something.
-    async fn says<T>(&mut self, what: &str, mut is: impl FnMut(Said) -> Option<T>) -> Result<T> {
+    /// Waits until it says something, or finds that it has. A process and its successor write at the same
+    /// time, so that what one says may be heard before what the other has said.
+    async fn says<T>(&mut self, what: &str, is: impl Fn(Said) -> Option<T>) -> Result<T> {
+        let before = self.unasked.iter().position(|said| is(*said).is_some());
+        if let Some(found) = before.and_then(|at| self.unasked.remove(at)).and_then(&is) {
+            return Ok(found);
+        }
         let heard = timeout(HEAR_TIMEOUT, async {
             loop {
-                if let Some(found) = is(self.said.recv().await?) {
-                    return Some(found);
+                let said = self.said.recv().await?;
+                match is(said) {
+                    Some(found) => return Some(found),
+                    None => self.unasked.push_back(said),
                 }
             }
         });
@@ -135,6 +145,7 @@ impl Service {
     pub(crate) async fn terminate(&mut self) -> Result<Duration> {
         let told = Instant::now();
         self.signal(Signal::SIGTERM)?;
+        self.drains().await?;
         self.ended(self.pid, told).await
     }
 
