@@ -61,7 +61,7 @@ func start(t *testing.T, name string, arguments ...string) *server {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &server{t: t, process: process}
-	server.client.Transport = &http.Transport{Protocols: protocols}
+	server.client = http.Client{Timeout: patience, Transport: &http.Transport{Protocols: protocols}}
 	t.Cleanup(server.kill)
 	for lines := bufio.NewScanner(output); lines.Scan(); {
 		if address, found := strings.CutPrefix(lines.Text(), "metrics on "); found {
