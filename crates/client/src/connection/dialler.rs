@@ -56,6 +56,20 @@ enum End {
     Surplus,
 }
 
+/// Why there is no connection.
+enum Unmade {
+    /// There was one, which the peer has ended before it was of any use.
+    Gone,
+    /// None was made.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Unmade {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Dialler {
     /// Makes a connection until it is not needed, or nobody is left who calls.
     pub(super) async fn run(self: Arc<Self>, index: usize) {
@@ -89,18 +103,22 @@ impl Dialler {
                         self.set(index, State::Idle);
                         return;
                     }
-                    // One that is taken and closed at once is no better than one that is refused; but for the
-                    // first such, since a peer may be leaving, and another one be in its place.
-                    if index == 0 && was_called && !std::mem::replace(&mut is_excused, true) {
-                        self.set(index, State::Lost);
-                        continue;
-                    }
-                    io::Error::new(io::ErrorKind::ConnectionReset, "the peer closes what it accepts")
+                    Unmade::Gone
                 }
-                Err(error) => {
+                Err(unmade) => {
                     self.signals.lost();
-                    error
+                    unmade
                 }
+            };
+            let failed = match failed {
+                // One that is taken and closed at once is no better than one that is refused; but for the
+                // first such, called or not, since a peer may be leaving, and another one be in its place.
+                Unmade::Gone if index == 0 && !std::mem::replace(&mut is_excused, true) => {
+                    self.set(index, State::Lost);
+                    continue;
+                }
+                Unmade::Gone => closes(),
+                Unmade::Failed(error) => error,
             };
             tracing::debug!(endpoint = %self.endpoint, error = %failed, retry_after = ?backoff, "cannot connect");
             self.set(index, State::Failed(Arc::new(failed)));
@@ -122,7 +140,7 @@ impl Dialler {
     }
 
     /// Connects, and hears the peer's settings: how many calls it takes, and that it is there at all.
-    async fn connect(&self) -> io::Result<(Sender, Arc<Usage>, impl Future<Output = hyper::Result<()>> + use<>)> {
+    async fn connect(&self) -> Result<(Sender, Arc<Usage>, impl Future<Output = hyper::Result<()>> + use<>), Unmade> {
         let Config { connector, connect_timeout, keepalive_timeout, .. } = &self.config;
         let heard = Arc::new(Heard::new(Arc::clone(&self.room)));
         let connected = async {
@@ -137,14 +155,15 @@ impl Dialler {
             let mut connection = Box::pin(connection);
             tokio::select! {
                 () = heard.settled() => Ok((sender, connection)),
-                ended = &mut connection => {
-                    let gone = || io::Error::new(io::ErrorKind::ConnectionReset, "the peer closes what it accepts");
-                    Err(ended.map_or_else(io::Error::other, |()| gone()))
-                }
+                ended = &mut connection => Err(match ended {
+                    _ if heard.is_settled() => Unmade::Gone,
+                    Ok(()) => Unmade::Failed(closes()),
+                    Err(error) => Unmade::Failed(io::Error::other(error)),
+                }),
             }
         };
         let connected = timeout(*connect_timeout, connected).await;
-        let (sender, connection) = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let (sender, connection) = connected.map_err(|_| Unmade::Failed(io::ErrorKind::TimedOut.into()))??;
         Ok((sender, Arc::new(Usage::new(heard, Arc::clone(&self.room))), connection))
     }
 
@@ -189,6 +208,10 @@ impl Dialler {
             "the peer says that it is probed too often; it is probed half as often from now on"
         );
     }
+}
+
+fn closes() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "the peer closes what it accepts")
 }
 
 /// As an atomic has it; what is longer than 584 years is that.

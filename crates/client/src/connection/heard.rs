@@ -34,9 +34,14 @@ impl Heard {
 
     /// Waits for the peer's first settings, which it sends before anything else.
     pub(super) async fn settled(&self) {
-        while !self.is_settled.load(Ordering::Acquire) {
+        while !self.is_settled() {
             self.settled.notified().await;
         }
+    }
+
+    /// Whether they have come.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Acquire)
     }
 
     /// How many calls it takes at a time.

@@ -14,6 +14,7 @@ mod ejection;
 mod endpoints;
 mod gate;
 mod hedges;
+mod leaving;
 mod lines;
 mod page;
 mod probes;

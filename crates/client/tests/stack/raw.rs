@@ -1,11 +1,17 @@
 //! A peer that is a script of HTTP/2 frames: it does what no server of ours would do.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::uri::Authority;
+use seawall_client::{Connect, Io};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 const DATA: u8 = 0x0;
@@ -18,6 +24,9 @@ const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;
+
+/// What a pipe holds.
+const PIPE_BYTES: usize = 64 * 1024;
 
 pub(crate) const NO_ERROR: u32 = 0x0;
 const REFUSED_STREAM: u32 = 0x7;
@@ -51,7 +60,7 @@ impl Raw {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(script(number, Talk { stream, pings: 0, request: Vec::new() }));
+                tokio::spawn(script(number, Talk::over(stream)));
             }
         });
         Self { address, accepted, task }
@@ -63,9 +72,52 @@ impl Raw {
     }
 }
 
+/// A network without sockets, on which time may stand still: whoever is called plays the script.
+pub(crate) struct Pipes<S> {
+    script: S,
+    accepted: AtomicUsize,
+}
+
+impl<S> Pipes<S> {
+    /// Plays it on each connection, which are numbered from 0.
+    pub(crate) fn play<F>(script: S) -> Arc<Self>
+    where
+        S: Fn(usize, Talk) -> F,
+    {
+        Arc::new(Self { script, accepted: AtomicUsize::new(0) })
+    }
+
+    /// How many connections were made.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+impl<S> fmt::Debug for Pipes<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipes").field("accepted", &self.accepted).finish_non_exhaustive()
+    }
+}
+
+impl<F, S> Connect for Pipes<S>
+where
+    S: Fn(usize, Talk) -> F + Send + Sync,
+    F: Future<Output = Option<()>> + Send + 'static,
+{
+    fn connect(&self, _: &Authority) -> BoxFuture<'static, io::Result<Box<dyn Io>>> {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        tokio::spawn((self.script)(self.accepted.fetch_add(1, Ordering::Relaxed), Talk::over(theirs)));
+        std::future::ready(Ok(Box::new(ours) as Box<dyn Io>)).boxed()
+    }
+
+    fn resolve(&self, _: &Authority) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        std::future::ready(Ok(vec![([127, 0, 0, 1], 1).into()])).boxed()
+    }
+}
+
 /// One connection. Its methods return `None` when the other side has gone.
 pub(crate) struct Talk {
-    stream: TcpStream,
+    stream: Box<dyn Io>,
     /// How many times the other side has asked whether anybody is there.
     pub(crate) pings: usize,
     /// What has come of the request that was read last.
@@ -73,6 +125,10 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
+    fn over(stream: impl Io + 'static) -> Self {
+        Self { stream: Box::new(stream), pings: 0, request: Vec::new() }
+    }
+
     /// Shakes hands. Without a number, there is no limit of streams.
     pub(crate) async fn begin(&mut self, streams_max: Option<u32>) -> Option<()> {
         self.stream.read_exact(&mut [0; 24]).await.ok()?;
