@@ -200,11 +200,12 @@ impl Finish<'_> {
             Ok(allowance) => {
                 if let Some(retry) = &policy.retry {
                     let checked = RetryPolicy::try_new(self.name, retry, self.idempotency, allowance.clone());
-                    checked.iter_err(|problem| self.add(settings, "retry.", problem));
+                    checked.iter_err(|problem| self.add(settings, "retry.", &or_none(problem, "retry")));
                 }
                 if let Some(hedge) = &policy.hedge {
                     let checked = HedgePolicy::try_new(self.name, hedge, self.idempotency, allowance, now);
-                    checked.iter_err(|problem| self.add(settings, "hedge.", &delays_by_key(problem)));
+                    checked
+                        .iter_err(|problem| self.add(settings, "hedge.", &or_none(&delays_by_key(problem), "hedge")));
                 }
             }
             Err(error) => self.mistakes.add(Mistake::method(self.name, &error.to_string())),
@@ -244,6 +245,14 @@ fn delays_by_key(problem: &str) -> String {
         .iter()
         .fold(problem.to_owned(), |text, (theirs, ours)| text.replace(&format!("hedge_delay.{theirs}"), ours))
         .replace("hedge_delay", "fixed_delay")
+}
+
+/// With us there may also be one attempt, which makes no policy.
+fn or_none(problem: &str, of: &str) -> String {
+    if !problem.starts_with("attempts_max = ") {
+        return problem.to_owned();
+    }
+    problem.replace("must be 2 to 5", &format!("must be 1 to 5, where 1 is no {of}"))
 }
 
 /// What a setting lacks to have an effect, unless what switches it off was said later than it.

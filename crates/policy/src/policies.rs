@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,8 @@ struct Inner {
     table: ArcSwap<Table>,
     /// Held over a whole reload, so that two of them cannot pass each other.
     reloading: Mutex<()>,
+    /// What is needed for rates that replicas share, where it is not there.
+    unshared: OnceLock<&'static str>,
     generation: watch::Sender<u64>,
 }
 
@@ -62,6 +64,7 @@ impl Policies {
             file,
             table: ArcSwap::from_pointee(table),
             reloading: Mutex::new(()),
+            unshared: OnceLock::new(),
             generation: watch::Sender::new(0),
         }))
     }
@@ -97,6 +100,16 @@ impl Policies {
         self.0.generation.subscribe()
     }
 
+    /// Refuses rates that replicas share, now and in every reload, because this process has nothing to share
+    /// them by. `needs` says what it would have to have, such as `needs redis.url`.
+    ///
+    /// # Errors
+    /// If there is such a rate: with all of them.
+    pub fn refuse_shared_rates(&self, needs: &'static str) -> Result<(), Mistakes> {
+        let _reloading = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.table.load().refuse_shared_rates(self.0.unshared.get_or_init(|| needs))
+    }
+
     /// Reads the file again. It holds as a whole from then on, or not at all. Blocks while it reads.
     ///
     /// # Errors
@@ -120,6 +133,7 @@ impl Policies {
     fn replace(&self, text: &str) -> Result<Changed, Mistakes> {
         let _reloading = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = make(&self.0.contract, self.0.file.as_deref(), text)?;
+        self.0.unshared.get().map_or(Ok(()), |needs| table.refuse_shared_rates(needs))?;
         let before = self.0.table.load_full();
         let changed = table.changed_since(&before, &self.0.contract);
         // Also where nothing has changed but the lines, which are shown.

@@ -10,7 +10,7 @@ use crate::contract::{Contract, MethodId};
 use crate::file::{DEFAULT, File};
 use crate::finish::{Effects, Finish};
 use crate::method_policy::MethodPolicy;
-use crate::mistake::Mistakes;
+use crate::mistake::{Mistake, Mistakes};
 use crate::settings::Settings;
 
 /// The name under which paths are told that are in no contract.
@@ -65,6 +65,18 @@ impl Table {
                 row.policy = before.policy.clone();
             }
         }
+    }
+
+    /// With every rate that replicas share as a mistake, and what it needs.
+    pub(crate) fn refuse_shared_rates(&self, needs: &str) -> Result<(), Mistakes> {
+        let mut mistakes = Mistakes::default();
+        for row in &self.rows {
+            let is_shared = row.policy.rate.as_ref().is_some_and(|rate| rate.shared);
+            if let Some(setting) = row.settings.get("rate.shared").filter(|_| is_shared) {
+                mistakes.add(Mistake::setting(&setting.source, &format!("rate.shared = true: {needs}")));
+            }
+        }
+        mistakes.into_result()
     }
 
     /// An id of another contract has the policy of paths that are in none.

@@ -312,12 +312,6 @@ pub enum ServeError {
     /// A limit cannot be as the settings have it.
     #[error("cannot limit calls")]
     Limit(#[from] seawall_limit::ConfigError),
-    /// A rate is to be shared by all replicas, and there is nothing to share it by.
-    #[error("{method}: rate.shared is true, which needs redis.url (SEAWALL_REDIS_URL)")]
-    NoStore {
-        /// The method whose rate it is.
-        method: String,
-    },
     /// Two services have one name, so that calls could be for either.
     #[error("the service {name} was added twice")]
     Twice {

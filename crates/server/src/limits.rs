@@ -42,7 +42,7 @@ impl Limits {
             policies.clone(),
             |policy| policy.rate.as_ref(),
             move |method, _, config| {
-                let made = RateLimiter::try_new(method, usable(method, config, store.is_some()), store.as_ref(), now());
+                let made = RateLimiter::try_new(method, config.clone(), store.as_ref(), now());
                 let limiter =
                     Arc::new(made.inspect_err(|error| tracing::error!(method, %error, "no rate limit")).ok()?);
                 let live: Arc<dyn Live> = Arc::<RateLimiter>::clone(&limiter);
@@ -65,23 +65,12 @@ impl Limits {
     }
 }
 
+/// Says that there is no store: from now on, no rate may be shared.
+///
 /// # Errors
-/// If the rate of a method is to be shared.
+/// If the rate of a method is to be.
 pub(crate) fn needs_no_store(policies: &Policies) -> Result<(), ServeError> {
-    let is_shared = |id| policies.get(id).rate.as_ref().is_some_and(|rate| rate.shared);
-    match policies.contract().methods().find(|(id, _)| is_shared(*id)) {
-        Some((_, method)) => Err(ServeError::NoStore { method: method.name.to_string() }),
-        None => Ok(()),
-    }
-}
-
-/// A rate that becomes shared by a reload, where there is nothing to share it by, holds for this
-/// process.
-fn usable(method: &str, config: &RateConfig, has_store: bool) -> RateConfig {
-    if config.shared && !has_store {
-        tracing::error!(method, "the rate is limited in this process alone: redis.url is not set");
-    }
-    RateConfig { shared: config.shared && has_store, ..config.clone() }
+    Ok(policies.refuse_shared_rates("needs redis.url (SEAWALL_REDIS_URL)")?)
 }
 
 fn now() -> std::time::Instant {

@@ -181,7 +181,7 @@ fn values_that_no_policy_takes_are_told_where_they_stand() {
         .collect();
     let expected = [
         "[shop.v1.S/GetA] budget = 0s: must be more than 0",
-        "[shop.v1.S/GetA] retry.attempts_max = 9: must be 2 to 5",
+        "[shop.v1.S/GetA] retry.attempts_max = 9: must be 1 to 5, where 1 is no retry",
         "[shop.v1.S/GetA] retry.initial_backoff = 0ns: must be",
         "[shop.v1.S/GetB] outcomes.NOT_FUND: unknown; did you mean outcomes.NOT_FOUND?",
         "[shop.v1.S/GetB] retry.codes = GONE: must be a list of names of gRPC codes",

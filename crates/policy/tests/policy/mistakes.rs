@@ -57,7 +57,8 @@ retry.attempts_max = 2
          seawall.user.v1.UserService/GetUser?",
         "policy.toml:16: [seawall.user.v1.UserService/GetUser] budget = 500: must be a duration in quotes, such as \
          \"250ms\", \"10s\" or \"5min\"",
-        "policy.toml:17: [seawall.user.v1.UserService/GetUser] retry.attempts_max = 9: must be 2 to 5",
+        "policy.toml:17: [seawall.user.v1.UserService/GetUser] retry.attempts_max = 9: must be 1 to 5, where 1 is no \
+         retry",
         "policy.toml:18: [seawall.user.v1.UserService/GetUser] retry.initial_backoff = 0ns: must be more than 0",
     ];
     for expected in expected {
@@ -85,6 +86,20 @@ fn what_is_wrong_for_many_methods_is_told_once() {
         mistakes("[default]\nrate.per_second = 0\nrate.burst = 0\nrate.kind = \"leaky_bucket\"\nrate.queue_max = 0\n");
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found.iter().all(|found| found.starts_with("policy.toml:")), "{found:#?}");
+}
+
+#[test]
+fn the_number_of_attempts_may_be_one_and_the_mistake_says_so() {
+    for kind in ["retry", "hedge"] {
+        let set =
+            |attempts: u32| format!("[\"seawall.user.v1.UserService/GetUser\"]\n{kind}.attempts_max = {attempts}\n");
+        policies(&set(1)).unwrap();
+        for wrong in [0, 6] {
+            let expected = format!("{kind}.attempts_max = {wrong}: must be 1 to 5, where 1 is no {kind}");
+            let found = mistakes(&set(wrong));
+            assert!(found.len() == 1 && found[0].ends_with(&expected), "{found:#?}");
+        }
+    }
 }
 
 #[test]

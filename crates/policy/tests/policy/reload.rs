@@ -73,6 +73,25 @@ impl Write for Log {
 }
 
 #[test]
+fn a_rate_that_replicas_share_is_refused_where_there_is_nothing_to_share_it_by_also_in_a_reload() {
+    let shared = "[default]\nrate.per_second = 5\nrate.shared = true\n";
+    let shop = Shop::new("");
+    shop.policies.clone().refuse_shared_rates("needs redis.url").unwrap();
+    shop.write(shared);
+    let refused = shop.policies.reload().unwrap_err().to_string();
+    assert!(refused.ends_with("policy.toml:3: [default] rate.shared = true: needs redis.url"), "{refused}");
+    assert!(shop.policies.by_path(GET_USER).rate.is_none());
+    shop.write("[default]\nrate.per_second = 5\n");
+    assert!(!shop.policies.reload().unwrap().is_empty());
+
+    let shop = Shop::new(shared);
+    assert!(shop.policies.refuse_shared_rates("needs redis.url").is_err(), "it was there before");
+    let shop = Shop::new(shared);
+    shop.write(&format!("{shared}rate.burst = 7\n"));
+    shop.policies.reload().expect("nobody has said that there is nothing to share it by");
+}
+
+#[test]
 fn a_reload_tells_what_has_changed_and_leaves_the_rest_as_it_was() {
     let shop = Shop::new(&budget(300));
     let (user, order) = (shop.policies.by_path(GET_USER), shop.policies.by_path(GET_ORDER));
