@@ -36,6 +36,7 @@ mod header;
 use std::future::Future;
 use std::time::Duration;
 
+use seawall_clock::now;
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 
@@ -57,7 +58,7 @@ impl Deadline {
     /// The deadline `timeout` from now. A timeout beyond what the clock can tell is cut to 30 years.
     pub fn after(timeout: Duration) -> Self {
         const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-        Self(Instant::now() + timeout.min(FAR))
+        Self(now() + timeout.min(FAR))
     }
 
     /// The deadline of the call that this task serves. A task that a handler spawns has none unless
@@ -68,7 +69,7 @@ impl Deadline {
 
     /// What is left: zero once the deadline has passed.
     pub fn remaining(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.0.saturating_duration_since(now())
     }
 
     /// The point in time, for `tokio::time::timeout_at`.

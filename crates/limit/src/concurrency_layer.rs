@@ -11,6 +11,7 @@ use http_body::Body;
 use opentelemetry::KeyValue;
 use pin_project_lite::pin_project;
 use seawall_classify::{End, ObservedBody, ObservedFuture, Observer};
+use seawall_clock::now;
 use seawall_error::Error;
 use seawall_propagation::Propagated;
 use seawall_provenance::Live;
@@ -107,7 +108,7 @@ where
             let ticket = ConcurrencyTicket { permit: None, deadline: None };
             return ConcurrencyFuture::running(self.inner.call(request), ticket);
         };
-        let (now, criticality) = (Instant::now().into_std(), Propagated::current().criticality());
+        let (now, criticality) = (now().into_std(), Propagated::current().criticality());
         let deadline = (self.layer.deadline)();
         let verdict = if (self.layer.is_unary)(path) {
             limiter.acquire(now, criticality, deadline.map(Instant::into_std))
@@ -157,7 +158,7 @@ pub struct ConcurrencyTicket {
 impl Observer for ConcurrencyTicket {
     fn end(self, end: End) {
         let Some(permit) = self.permit else { return };
-        let now = Instant::now();
+        let now = now();
         match end {
             End::Code(Code::Ok) => permit.served(now.into_std()),
             End::Code(Code::DeadlineExceeded | Code::ResourceExhausted) => permit.overloaded(now.into_std()),

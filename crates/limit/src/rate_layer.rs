@@ -141,7 +141,7 @@ impl<S: Clone, L, D> Rate<S, L, D> {
 }
 
 fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+    seawall_clock::now().into_std()
 }
 
 fn is_returning(headers: &HeaderMap) -> bool {

@@ -7,9 +7,9 @@ use http::{Request, Response};
 use http_body::Body;
 use opentelemetry::KeyValue;
 use seawall_classify::{End, ObservedBody, ObservedFuture, Observer};
+use seawall_clock::now;
 use seawall_error::Error;
 use seawall_propagation::Propagated;
-use tokio::time::Instant;
 use tonic::Code;
 use tower::{Layer, Service};
 
@@ -91,7 +91,7 @@ where
         let admitted = match (self.layer.shedders)(path) {
             None => Ok(None),
             Some(shedder) => {
-                let (now, load) = (Instant::now().into_std(), self.layer.load.get());
+                let (now, load) = (now().into_std(), self.layer.load.get());
                 let criticality = Propagated::current().criticality();
                 if (self.layer.is_unary)(path) {
                     shedder.try_admit(now, load, criticality).map(Some)
@@ -117,7 +117,7 @@ pub struct ShedTicket(Option<CpuPermit>);
 impl Observer for ShedTicket {
     fn end(self, end: End) {
         if let (Some(permit), End::Code(Code::Ok)) = (self.0, end) {
-            permit.served(Instant::now().into_std());
+            permit.served(now().into_std());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use http::header::{ALLOW, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
+use seawall_clock::hold;
 use seawall_error::SEAWALL;
 use seawall_headers::{BINARY, Present};
 use tonic::{Code, Status};
@@ -25,7 +26,7 @@ pub(crate) struct Text(pub(crate) &'static str);
 /// (gRFC A41), a path with a query with `UNIMPLEMENTED`, and binary metadata that is not base64 with
 /// `INVALID_ARGUMENT`, naming the header.
 ///
-/// As the outermost layer it tells the others which headers there are.
+/// As the outermost layer it tells the others which headers there are, and what time it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ProtocolLayer;
 
@@ -60,7 +61,7 @@ where
         let present = Present::in_these(request.headers());
         match refusal(&request, present) {
             Some(response) => ProtocolFuture::Refused { response: Some(response) },
-            None => ProtocolFuture::Running { call: present.while_handed_on(|| self.inner.call(request)) },
+            None => ProtocolFuture::Running { call: present.while_handed_on(|| hold(|| self.inner.call(request))) },
         }
     }
 }

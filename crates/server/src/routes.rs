@@ -141,7 +141,7 @@ mod tests {
         fn call(&mut self, request: Request<Body>) -> Self::Future {
             assert_eq!(self.0, 0, "called before it was ready");
             let text = format!("{} {}", Self::NAME, request.uri().path());
-            std::future::ready(Ok(Status::unknown(text).into_http()))
+            std::future::ready(Ok(Status::new(Code::Unknown, text).into_http()))
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use http::{Request, Response};
 use http_body::Body;
 use seawall_classify::{End, ObservedBody, ObservedFuture, Observer};
+use seawall_clock::now;
 use tonic::Code;
 use tower::{Layer, Service};
 
@@ -63,7 +64,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let series = self.methods.get(request.uri().path());
         Shards::started(series);
-        let record = AttemptRecord { series, start: Instant::now() };
+        let record = AttemptRecord { series, start: now().into_std() };
         ObservedFuture::new(self.inner.call(request), record)
     }
 }
@@ -81,6 +82,6 @@ impl Observer for AttemptRecord {
             End::Code(code) | End::Refused(code) => code,
             End::Dropped => Code::Cancelled,
         };
-        Shards::ended(self.series, code, self.start.elapsed());
+        Shards::ended(self.series, code, now().into_std().saturating_duration_since(self.start));
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 use http::{HeaderMap, HeaderName, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use seawall_clock::now;
 use seawall_error::code_name;
 use seawall_trace::{Carried, Scope, SpanId, TraceContext};
 use tonic::{Code, Status};
@@ -68,7 +69,7 @@ impl Record {
         // Where nothing is exported, the context of the caller goes on as it is.
         let scope = Scope::new(context).with_carried(carried);
         let scope = if is_recorded { scope.recorded() } else { scope };
-        Self { series, scope, start: Instant::now(), peer, span, ended: false }
+        Self { series, scope, start: now().into_std(), peer, span, ended: false }
     }
 
     /// Runs `f` in the call's scope.
@@ -88,7 +89,7 @@ impl Record {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let elapsed = self.start.elapsed();
+        let elapsed = now().into_std().saturating_duration_since(self.start);
         Shards::ended(self.series, code, elapsed);
         // Not `enabled!`, which asks for neither spans nor events: our log takes events only.
         if tracing::event_enabled!(tracing::Level::DEBUG) {

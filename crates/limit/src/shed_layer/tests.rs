@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use seawall_propagation::Criticality;
+use tokio::time::Instant;
 use tokio::time::sleep;
 use tower::service_fn;
 
