@@ -35,6 +35,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long the message of a unary call may take to come, and its answer to be read.
     pub message_timeout: Duration,
+    /// How long a caller may leave unread what a stream has to send.
+    pub stream_stall_timeout: Duration,
     /// How long a connection without calls is kept.
     pub connection_idle_timeout: Duration,
     /// How long a connection is used before its peer is told to make another one; up to a tenth more
@@ -54,6 +56,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Connections open at a time; further ones wait to be accepted.
     pub connections_max: usize,
+    /// Those of one address, of IPv6 of one network (/64); further ones are closed. 0 for no such limit.
+    pub connections_per_peer_max: usize,
     /// Calls in flight at a time on one connection.
     pub concurrent_streams_max: u32,
     /// Calls in flight at a time on all of them; `None` for no limit.
@@ -225,6 +229,14 @@ impl Config {
                 "more than 0s",
                 positive,
             ),
+            // Long, because a caller that works on what it has read may well leave the rest where it is.
+            stream_stall_timeout: section.checked(
+                "stream_stall_timeout",
+                "5m",
+                "how long a caller may leave unread what a stream has to send",
+                "more than 0s",
+                positive,
+            ),
             connection_idle_timeout: section.checked(
                 "connection_idle_timeout",
                 "5m",
@@ -279,6 +291,14 @@ impl Config {
                 "connections open at a time; further ones wait",
                 "1 to 1000000",
                 |max| (1..=1_000_000).contains(max),
+            ),
+            // Not on by itself: behind a proxy or a NAT, one address is many callers.
+            connections_per_peer_max: section.checked(
+                "connections_per_peer_max",
+                "0",
+                "connections open at a time from one address, further ones are closed; 0 for no limit, as behind a proxy",
+                "0 to 1000000",
+                |max| (0..=1_000_000).contains(max),
             ),
             concurrent_streams_max: section.checked(
                 "concurrent_streams_max",

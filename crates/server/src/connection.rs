@@ -4,6 +4,7 @@
 //! called for long, each with a GOAWAY after which calls in flight go on (gRFC A9); and at once when the
 //! peer does not behave (gRFC A8).
 
+mod answered;
 mod conduct;
 mod streams;
 mod watched;
@@ -87,7 +88,7 @@ pub(crate) async fn drive<I, S, B>(
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error = tonic::Status> + Send + 'static,
 {
-    let (cut, streams) = (Arc::new(OnceLock::new()), Streams::new(config.message_timeout));
+    let (cut, streams) = (Arc::new(OnceLock::new()), Streams::new(config.message_timeout, config.stream_stall_timeout));
     let conduct = Conduct::new(config.ping_interval_min, config.concurrent_streams_max, Instant::now());
     let io = Watched::new(io, conduct, config.handshake_timeout, Arc::clone(&cut));
     let service = service_fn(move |mut request: Request<Incoming>| {

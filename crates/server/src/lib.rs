@@ -10,9 +10,10 @@
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `protocol.rs` and
 //! `panics.rs` are layers of no use elsewhere, as is `unary.rs`; `whole.rs` tells the end of a request from
-//! a reset; `routes.rs` finds the service of a call; `limits.rs` has what the stack's limits are. `serve.rs` accepts and drains connections, which
-//! `listener.rs` takes from TCP; `connection.rs` is the life of one and how it is judged. `admission.rs`
-//! decides who may call; `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
+//! a reset; `routes.rs` finds the service of a call; `limits.rs` has what the stack's limits are. `serve.rs`
+//! accepts and drains connections, which `listener.rs` takes from TCP, of each peer as many as `peers.rs`
+//! allows; `connection.rs` is the life of one and how it is judged. `admission.rs` decides who may call;
+//! `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
 //! starts a process and `handover.rs` the one after it.
 
 mod admin;
@@ -24,6 +25,7 @@ mod launch;
 mod limits;
 mod listener;
 mod panics;
+mod peers;
 mod protocol;
 mod routes;
 mod serve;
@@ -53,6 +55,7 @@ pub use listener::Listener;
 use admission::Admission;
 use handover::{Inherited, Sockets};
 use limits::Limits;
+use peers::PerPeer;
 use routes::Routes;
 
 /// Services being put together.
@@ -171,6 +174,7 @@ impl Server {
         let admission = self.admission(acceptor.as_ref())?;
         let sampling = limits.sampling();
         let stack = stack::stack(routes, &self.policies, limits, admission.layer(), &self.config);
+        let listener = PerPeer::new(listener, self.config.connections_per_peer_max);
         tokio::select! {
             () = serve::run(listener, acceptor, stack, &self.config, &self.health, &shutdown) => {}
             () = sampling => {}
@@ -276,8 +280,9 @@ impl Bound {
         let _in_force = admin::show_in_force(&self.policies);
         let layer = self.admission.layer();
         let stack = stack::stack(self.routes, &self.policies, self.limits, layer, &self.config);
+        let listener = PerPeer::new(self.listener, self.config.connections_per_peer_max);
         tokio::select! {
-            () = serve::run(self.listener, self.acceptor, stack, &self.config, &self.health, &shutdown) => {}
+            () = serve::run(listener, self.acceptor, stack, &self.config, &self.health, &shutdown) => {}
             () = admin::run(self.admin, self.health.clone(), self.config.admin) => {}
             () = sampling => {}
             () = self.admission.run() => {}

@@ -7,27 +7,30 @@
 //! that computes for long between two awaits keeps its connection waiting, and is to use
 //! `tokio::task::spawn_blocking`.
 //!
-//! hyper asks a body for more only when the peer has room for it. A peer that gives no room would hold
-//! a call, whose deadline is kept by that body, for as long as the connection lasts. So the task itself
-//! ends a call that has begun to answer and is not through when its deadline has passed for a while; and
-//! one of which there is but one message to read, when that was not read for long.
+//! hyper asks a body for more only when the peer has room for what there is. A peer that gives no room would
+//! hold a call, whose deadline is kept by that body, for as long as the connection lasts. So the task itself
+//! ends a call that has begun to answer and is not through when its deadline has passed for a while, and one
+//! whose peer has left unread for long what there is to send: less long if that is all of it, one message.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use http::Response;
+use bytes::Bytes;
+use http::{Response, StatusCode};
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use seawall_deadline::Deadline;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::unary::Unary;
+use super::answered::{Answered, noted};
+use crate::protocol::Text;
+use crate::unary;
 
 /// What a call that ended at its deadline is given to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -64,15 +67,17 @@ pin_project! {
 }
 
 impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for Call<F> {
-    type Output = F::Output;
+    type Output = Result<Response<Answered<B>>, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let answer = self.project().call.poll(cx);
-        if let Poll::Ready(Ok(response)) = &answer {
-            let is_unary = response.extensions().get::<Unary>().is_some();
-            ANSWERS.set(Some(if is_unary { Answer::Unary } else { Answer::Other }));
-        }
-        answer
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (answer, is_unary) = unary::noted(|| self.project().call.poll(cx));
+        let mut answer = ready!(answer)?;
+        ANSWERS.set(Some(if is_unary { Answer::Unary } else { Answer::Other }));
+        // What is no answer of gRPC may have something to say to people.
+        let is_grpc = answer.status() == StatusCode::OK;
+        let text = if is_grpc { None } else { answer.extensions_mut().remove::<Text>() };
+        let text = text.map_or_else(Bytes::new, |Text(text)| Bytes::from_static(text.as_bytes()));
+        Poll::Ready(Ok(answer.map(|body| Answered::new(text, body))))
     }
 }
 
@@ -84,6 +89,8 @@ pub(super) struct Streams(Arc<Open>);
 struct Open {
     /// What a peer is given to read an answer of one message.
     message_timeout: Duration,
+    /// And to go on to read another one.
+    stall_timeout: Duration,
     now: AtomicUsize,
     /// All that ever were.
     total: AtomicUsize,
@@ -91,9 +98,9 @@ struct Open {
 }
 
 impl Streams {
-    pub(super) fn new(message_timeout: Duration) -> Self {
+    pub(super) fn new(message_timeout: Duration, stall_timeout: Duration) -> Self {
         let (now, total, none) = Default::default();
-        Self(Arc::new(Open { message_timeout, now, total, none }))
+        Self(Arc::new(Open { message_timeout, stall_timeout, now, total, none }))
     }
 
     /// Returns when there has been no call for this long. Cancel-safe.
@@ -130,7 +137,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
         self.0.now.fetch_add(1, Ordering::Relaxed);
         self.0.total.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&self.0));
-        let mut stream = Box::pin(Stream { stream, deadline: BEGUN.take(), answer: None, timer: None, counted });
+        let mut stream =
+            Box::pin(Stream { stream, deadline: BEGUN.take(), answer: None, unread_since: None, timer: None, counted });
         // Nobody has to be woken: a task polls again at once what is not through.
         if stream.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             tokio::spawn(stream);
@@ -145,6 +153,9 @@ pin_project! {
         stream: F,
         deadline: Option<Deadline>,
         answer: Option<Answer>,
+        // Since when the peer has no room for what there is to send.
+        unread_since: Option<Instant>,
+        // Ends no later than the call must.
         #[pin]
         timer: Option<Sleep>,
         counted: Counted,
@@ -157,17 +168,37 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         ANSWERS.set(None);
-        if this.stream.poll(cx).is_ready() {
+        let (polled, had_something) = noted(|| this.stream.poll(cx));
+        if polled.is_ready() {
             return Poll::Ready(());
         }
         *this.answer = this.answer.or(ANSWERS.get());
+        if let Some(had_something) = had_something {
+            *this.unread_since = had_something.then(Instant::now);
+        }
         let Some(answer) = *this.answer else { return Poll::Pending };
-        if this.timer.is_none() {
-            let at_deadline = this.deadline.map(|deadline| deadline.instant() + LAST_WORDS);
-            let unread = matches!(answer, Answer::Unary).then(|| Instant::now() + this.counted.0.message_timeout);
-            let Some(end) = at_deadline.into_iter().chain(unread).min() else { return Poll::Pending };
+        let open = &this.counted.0;
+        let patience = match answer {
+            Answer::Unary => open.message_timeout,
+            Answer::Other => open.stall_timeout,
+        };
+        let unread_until = this.unread_since.map(|since| since + patience);
+        let at_deadline = this.deadline.map(|deadline| deadline.instant() + LAST_WORDS);
+        let Some(end) = at_deadline.into_iter().chain(unread_until).min() else { return Poll::Pending };
+        if this.timer.as_ref().as_pin_ref().is_none_or(|timer| timer.deadline() > end) {
             this.timer.set(Some(sleep_until(end)));
         }
-        this.timer.as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx))
+        let Some(mut timer) = this.timer.as_pin_mut() else { return Poll::Pending };
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= end {
+                if unread_until == Some(end) {
+                    seawall_provenance::counted("call.unread", &[]);
+                }
+                return Poll::Ready(());
+            }
+            // It was set for an earlier time, when something else was unread.
+            timer.as_mut().reset(end);
+        }
     }
 }

@@ -1,89 +1,32 @@
-//! What a server does on the wire, over a real socket, seen through the frames that it sends.
+//! How a server conducts itself with single calls and connections, good and bad.
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::StreamBody;
-use seawall_config::Reader;
-use seawall_server::{Config, Server};
-use seawall_shutdown::Shutdown;
+use http::{HeaderMap, Request, StatusCode};
+use http_body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tonic::body::Body;
-use tonic::server::NamedService;
 use tonic::{Code, Status};
-use tower::Service;
+
+use crate::harness::{EMPTY, Handler, STREAM, UNARY, answer, connect, post, serve};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
-/// A message without fields.
-const EMPTY: &[u8] = &[0, 0, 0, 0, 0];
 /// The preface and SETTINGS, as a client begins.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GOAWAY: u8 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A service that panics: `/test.Panics/Unary` before it answers, `/test.Panics/Stream` after the first
-/// message.
-#[derive(Debug, Clone)]
-struct Panics;
-
-impl NamedService for Panics {
-    const NAME: &'static str = "test.Panics";
-}
-
-impl Service<Request<Body>> for Panics {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(async move {
-            assert!(request.uri().path().ends_with("Stream"), "the handler is wrong");
-            let frames: [fn() -> http_body::Frame<Bytes>; 2] =
-                [|| http_body::Frame::data(Bytes::from_static(EMPTY)), || panic!("the handler is wrong")];
-            let frames = tokio_stream::StreamExt::map(tokio_stream::iter(frames), |frame| Ok::<_, Status>(frame()));
-            Ok(Response::new(Body::new(StreamBody::new(frames))))
-        })
-    }
-}
-
-/// Serves with these settings beside the usual ones.
-async fn serve(settings: &[(&str, &str)]) -> (SocketAddr, Shutdown) {
-    let mut variables =
-        vec![("SEAWALL_SERVER_LISTEN", "127.0.0.1:0"), ("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")];
-    variables.extend(settings);
-    let config = Config::read(&mut Reader::new("", "", variables).section("server"), 0, 0);
-    let server = Server::try_new(config, seawall_proto::FILE_DESCRIPTOR_SET).unwrap();
-    let bound = server.add_service(Panics).bind().await.unwrap();
-    let address = bound.address().unwrap();
-    let shutdown = Shutdown::new(Duration::from_secs(5));
-    tokio::spawn(bound.run(shutdown.clone()));
-    (address, shutdown)
-}
-
-type Driver = JoinHandle<Result<(), h2::Error>>;
-
-async fn connect(address: SocketAddr, builder: &h2::client::Builder) -> (SendRequest<Bytes>, Driver) {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (sender, connection) = builder.handshake(stream).await.unwrap();
-    (sender.ready().await.unwrap(), tokio::spawn(connection))
-}
-
-fn post(path: &str) -> http::request::Builder {
-    Request::post(format!("http://test{path}")).header("content-type", "application/grpc").header("te", "trailers")
+/// Panics: a unary method before it answers, a stream after the first message.
+fn panics() -> Handler {
+    Handler::new(|request| async move {
+        assert_eq!(request.uri().path(), STREAM, "the handler is wrong");
+        let frames: [fn() -> Frame<Bytes>; 2] =
+            [|| Frame::data(Bytes::from_static(EMPTY)), || panic!("the handler is wrong")];
+        answer(tokio_stream::StreamExt::map(tokio_stream::iter(frames), |frame| Ok::<_, Status>(frame())))
+    })
 }
 
 /// What came of a call: the status of HTTP, the code, and how many bytes of messages there were.
@@ -110,7 +53,7 @@ async fn called(
     change: impl FnOnce(http::request::Builder) -> http::request::Builder,
     body: &[u8],
 ) -> (StatusCode, Option<Code>) {
-    let (address, _shutdown) = serve(&[]).await;
+    let (address, _shutdown) = serve(&[], panics()).await;
     let (sender, _driver) = connect(address, &h2::client::Builder::new()).await;
     let (status, code, _) = call(&sender, change(post(path)), body).await.unwrap();
     // What was wrong with one call harms no other.
@@ -147,6 +90,19 @@ async fn what_is_no_call_is_answered_in_the_terms_of_http() {
 }
 
 #[tokio::test]
+async fn people_who_come_without_a_client_are_told_what_this_is() {
+    let (address, _shutdown) = serve(&[], Handler::none()).await;
+    let (sender, _driver) = connect(address, &h2::client::Builder::new()).await;
+    let url = format!("http://test{CHECK}");
+    let json = Request::post(&url).header("content-type", "application/json");
+    for (request, has_text) in [(Request::get(&url), true), (json, true), (Request::head(&url), false)] {
+        let (status, code, bytes) = call(&sender, request, &[]).await.unwrap();
+        assert!(status.is_client_error() && code.is_none());
+        assert_eq!(bytes > 0, has_text, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn binary_metadata_that_is_not_base64_is_refused() {
     let refused = called(CHECK, |call| call.header("key-bin", "A"), EMPTY).await;
     assert_eq!(refused, (StatusCode::OK, Some(Code::InvalidArgument)));
@@ -167,20 +123,20 @@ async fn a_message_over_the_limit_exhausts_a_resource() {
 
 #[tokio::test]
 async fn a_handler_that_panics_is_internal_and_harms_no_other_call() {
-    assert_eq!(called("/test.Panics/Unary", |call| call, EMPTY).await, (StatusCode::OK, Some(Code::Internal)));
-    assert_eq!(called("/test.Panics/Stream", |call| call, EMPTY).await, (StatusCode::OK, Some(Code::Internal)));
+    assert_eq!(called(UNARY, |call| call, EMPTY).await, (StatusCode::OK, Some(Code::Internal)));
+    assert_eq!(called(STREAM, |call| call, EMPTY).await, (StatusCode::OK, Some(Code::Internal)));
 }
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
-    let (address, _shutdown) = serve(&[("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "100ms")]).await;
+    let (address, _shutdown) = serve(&[("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "100ms")], Handler::none()).await;
     assert_eq!(goodbye(address, b"").await, None);
     assert_eq!(goodbye(address, &HELLO[..24]).await, None);
 }
 
 #[tokio::test]
 async fn headers_without_end_are_not_waited_for() {
-    let (address, _shutdown) = serve(&[("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "100ms")]).await;
+    let (address, _shutdown) = serve(&[("SEAWALL_SERVER_HANDSHAKE_TIMEOUT", "100ms")], Handler::none()).await;
     // HEADERS of stream 1 without END_HEADERS, and half a frame of them.
     let open = [HELLO, b"\0\0\x01\x01\0\0\0\0\x01\x83"].concat();
     let half = [HELLO, b"\0\0\x09\x01\x04\0\0\0\x01\x83"].concat();
@@ -191,7 +147,7 @@ async fn headers_without_end_are_not_waited_for() {
 
 #[tokio::test]
 async fn pings_and_settings_in_a_flood_are_too_many() {
-    let (address, _shutdown) = serve(&[]).await;
+    let (address, _shutdown) = serve(&[], Handler::none()).await;
     let ping = b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0".repeat(4);
     let settings = b"\0\0\0\x04\0\0\0\0\0".repeat(4);
     for flood in [ping, settings] {
@@ -202,7 +158,7 @@ async fn pings_and_settings_in_a_flood_are_too_many() {
 
 #[tokio::test]
 async fn data_without_content_in_a_flood_is_too_much() {
-    let (address, _shutdown) = serve(&[]).await;
+    let (address, _shutdown) = serve(&[], Handler::none()).await;
     // POST, http, the path and the content type, as HPACK's static table has them.
     let mut fields = vec![0x83, 0x86, 0x04, CHECK.len() as u8];
     fields.extend(CHECK.as_bytes());
@@ -216,7 +172,7 @@ async fn data_without_content_in_a_flood_is_too_much() {
 #[tokio::test]
 async fn an_old_connection_is_told_to_go_away_and_its_calls_go_on() {
     let settings = [("SEAWALL_SERVER_CONNECTION_AGE_MAX", "100ms"), ("SEAWALL_SERVER_CONNECTION_AGE_GRACE", "1h")];
-    let (address, _shutdown) = serve(&settings).await;
+    let (address, _shutdown) = serve(&settings, Handler::none()).await;
     let (sender, driver) = connect(address, &h2::client::Builder::new()).await;
     let watched = call(&sender, post(WATCH).header("grpc-timeout", "600m"), EMPTY).await;
     let (_, code, bytes) = watched.unwrap();
@@ -229,7 +185,7 @@ async fn an_old_connection_is_told_to_go_away_and_its_calls_go_on() {
 #[tokio::test]
 async fn calls_that_outlast_the_grace_end_with_the_connection() {
     let settings = [("SEAWALL_SERVER_CONNECTION_AGE_MAX", "50ms"), ("SEAWALL_SERVER_CONNECTION_AGE_GRACE", "100ms")];
-    let (address, _shutdown) = serve(&settings).await;
+    let (address, _shutdown) = serve(&settings, Handler::none()).await;
     let (sender, driver) = connect(address, &h2::client::Builder::new()).await;
     assert!(call(&sender, post(WATCH).header("grpc-timeout", "1H"), EMPTY).await.is_err());
     let _ = driver.await.unwrap();
@@ -237,7 +193,7 @@ async fn calls_that_outlast_the_grace_end_with_the_connection() {
 
 #[tokio::test]
 async fn an_idle_connection_is_told_to_go_away_and_a_busy_one_is_not() {
-    let (address, _shutdown) = serve(&[("SEAWALL_SERVER_CONNECTION_IDLE_TIMEOUT", "200ms")]).await;
+    let (address, _shutdown) = serve(&[("SEAWALL_SERVER_CONNECTION_IDLE_TIMEOUT", "200ms")], Handler::none()).await;
     let (sender, driver) = connect(address, &h2::client::Builder::new()).await;
     let (_, code, _) = call(&sender, post(WATCH).header("grpc-timeout", "500m"), EMPTY).await.unwrap();
     assert_eq!(code, Some(Code::DeadlineExceeded));
@@ -248,7 +204,7 @@ async fn an_idle_connection_is_told_to_go_away_and_a_busy_one_is_not() {
 
 #[tokio::test]
 async fn an_answer_that_nobody_reads_ends_after_its_deadline() {
-    let (address, _shutdown) = serve(&[]).await;
+    let (address, _shutdown) = serve(&[], Handler::none()).await;
     let (sender, _driver) = connect(address, h2::client::Builder::new().initial_window_size(0)).await;
     let error = call(&sender, post(CHECK).header("grpc-timeout", "100m"), EMPTY).await.unwrap_err();
     assert_eq!(error.reason(), Some(h2::Reason::CANCEL), "{error}");
@@ -256,7 +212,7 @@ async fn an_answer_that_nobody_reads_ends_after_its_deadline() {
 
 #[tokio::test]
 async fn what_is_no_http2_is_hung_up_on_and_not_reset() {
-    let (address, _shutdown) = serve(&[]).await;
+    let (address, _shutdown) = serve(&[], Handler::none()).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     // Longer than a preface: what is not read of it would have the connection reset.
     stream.write_all(b"INVALID CONNECTION PREFACE\r\n\r\n, and more of it").await.unwrap();
