@@ -66,7 +66,7 @@ impl<B: Body<Data = Bytes, Error = Status>> Body for MessageBody<B> {
 
     fn is_end_stream(&self) -> bool {
         // Whoever is told that there is no more does not ask again, and would not hear what is wrong.
-        self.prefixes.is_none() && self.inner.is_end_stream()
+        self.inner.is_end_stream() && self.prefixes.as_ref().is_none_or(Prefixes::may_end)
     }
 
     fn size_hint(&self) -> SizeHint {

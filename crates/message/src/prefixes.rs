@@ -67,6 +67,11 @@ impl Prefixes {
         Ok(())
     }
 
+    /// Whether the body may end here.
+    pub(crate) fn may_end(&self) -> bool {
+        self.filled == 0 && self.rest == 0 && (self.has_one || self.expected.is_stream)
+    }
+
     /// The body has ended.
     pub(crate) fn end(&self) -> Result<(), Error> {
         if self.filled > 0 || self.rest > 0 {

@@ -1,5 +1,6 @@
 //! Which service a call is for.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -103,10 +104,20 @@ where
         let mut service = self.clone();
         // Generated services always are.
         if service.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return Box::pin(service.call(request));
+            return boxed(service.call(request));
         }
-        Box::pin(service.oneshot(request))
+        boxed(service.oneshot(request))
     }
+}
+
+/// Those of generated services are boxed as they are.
+fn boxed<F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static>(answer: F) -> Answer {
+    let mut answer = Some(answer);
+    if let Some(boxed) = <dyn Any>::downcast_mut::<Option<Answer>>(&mut answer).and_then(Option::take) {
+        return boxed;
+    }
+    let Some(answer) = answer else { unreachable!("what is taken is returned") };
+    Box::pin(answer)
 }
 
 #[cfg(test)]

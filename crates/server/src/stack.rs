@@ -77,6 +77,11 @@ pub(crate) fn stack(
         ))
         // Outside of all that reads a body.
         .map_request(|request: Request<Incoming>| request.map(Whole::new))
+        // Before a message is waited for: one that is too large is known by its prefix.
+        .layer(MessageLayer::new(move |path: &str| Expected {
+            bytes_max,
+            is_stream: is_sent_as_stream(&streams, path),
+        }))
         // Right outside of the places of calls in flight, which are for neither messages nor answers that wait for
         // their callers; inside of what refuses for less.
         .layer(UnaryLayer::new(
@@ -92,11 +97,6 @@ pub(crate) fn stack(
             )
             .with_deadline(|| Deadline::current().map(Deadline::instant)),
         )
-        // Innermost, because it is about how tonic reads a body.
-        .layer(MessageLayer::new(move |path: &str| Expected {
-            bytes_max,
-            is_stream: is_sent_as_stream(&streams, path),
-        }))
         .service(routes)
 }
 

@@ -5,10 +5,14 @@
 //! would hold one for as long as it likes, and a few hundred of such calls all of them. So the message
 //! is waited for before there is a place, and the answer is taken from the handler before anybody reads
 //! it. Both are bounded, in time and in bytes (`unary/held.rs`).
+//!
+//! From here on a request has the body that services take, so that what is further in moves two words
+//! rather than all that there is to a body of hyper's and what is around it.
 
 mod arrival;
 mod held;
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,10 +29,19 @@ use tower::{Layer, Service};
 use arrival::Arrival;
 use held::{Budget, Held};
 
-/// In the extensions of a response: there is one message in it, so that whoever wants it can have it
-/// soon.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Unary;
+thread_local! {
+    /// Whether the answer that this thread has last made is one message. Not in the extensions of the answer, which
+    /// most have none of otherwise.
+    static ONE_MESSAGE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Polls a call; with whether there is one message in its answer, if it has one now, so that whoever wants
+/// it can have it soon.
+pub(crate) fn noted<T>(poll: impl FnOnce() -> T) -> (T, bool) {
+    ONE_MESSAGE.set(false);
+    let polled = poll();
+    (polled, ONE_MESSAGE.get())
+}
 
 /// Waits for the messages of unary calls, and for nobody to read their answers.
 #[derive(Debug, Clone)]
@@ -63,9 +76,9 @@ pub(crate) struct UnaryCalls<S, U> {
 
 impl<S, U, A, B> Service<Request<A>> for UnaryCalls<S, U>
 where
-    S: Service<Request<Message<A>>, Response = Response<B>> + Clone,
+    S: Service<Request<tonic::body::Body>, Response = Response<B>> + Clone,
     U: Fn(&str) -> bool,
-    A: Body<Data = Bytes> + Unpin,
+    A: Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
     B: Body<Data = Bytes> + Unpin,
 {
     type Response = Response<Message<B>>;
@@ -78,7 +91,7 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         if !(self.layer.is_unary)(request.uri().path()) {
-            let call = self.inner.call(request.map(Message::unread));
+            let call = self.inner.call(request.map(tonic::body::Body::new));
             return UnaryFuture { state: State::Running { call, budget: None } };
         }
         // The service that is ready goes with the call; the next call readies its copy.
@@ -111,8 +124,8 @@ pin_project! {
 
 impl<S, A, B> Future for UnaryFuture<S, A, S::Future>
 where
-    S: Service<Request<Message<A>>, Response = Response<B>>,
-    A: Body<Data = Bytes> + Unpin,
+    S: Service<Request<tonic::body::Body>, Response = Response<B>>,
+    A: Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
     B: Body<Data = Bytes> + Unpin,
 {
     type Output = Result<Response<Message<B>>, S::Error>;
@@ -123,13 +136,15 @@ where
             match state.as_mut().project() {
                 StateProj::Arriving { arrival, waiting, budget } => {
                     let arrived = ready!(arrival.poll(cx));
-                    let message = match (arrived, waiting.take()) {
-                        (Ok(message), Some((mut inner, parts))) => inner.call(Request::from_parts(parts, message)),
+                    let call = match (arrived, waiting.take()) {
+                        (Ok(message), Some((mut inner, parts))) => {
+                            inner.call(Request::from_parts(parts, tonic::body::Body::new(message)))
+                        }
                         (Err(error), _) => return Poll::Ready(Ok(refused(error))),
                         (Ok(_), None) => return Poll::Ready(Ok(refused(Error::deadline_exceeded()))),
                     };
                     let budget = Some(Arc::clone(budget));
-                    state.set(State::Running { call: message, budget });
+                    state.set(State::Running { call, budget });
                 }
                 StateProj::Running { call, budget } => {
                     let response = ready!(call.poll(cx))?;
@@ -149,11 +164,11 @@ fn refused<B: Body<Data = Bytes>>(error: Error) -> Response<Message<B>> {
 
 /// The response of a unary call with as much of its answer as is there.
 fn taken<B: Body<Data = Bytes> + Unpin>(
-    mut response: Response<B>,
+    response: Response<B>,
     mut held: Held,
     cx: &mut Context<'_>,
 ) -> Response<Message<B>> {
-    response.extensions_mut().insert(Unary);
+    ONE_MESSAGE.set(true);
     response.map(|mut body| {
         let mut frames = [None, None];
         for frame in &mut frames {

@@ -25,9 +25,9 @@ fn every_layer_stands_where_its_reason_puts_it() {
         "limit::rate_layer::Rate<",
         "limit::shed_layer::Shedding<",
         "map_request::MapRequest<",
+        "message::layers::Server<",
         "unary::UnaryCalls<",
         "limit::concurrency_layer::Concurrency<",
-        "message::layers::Server<",
         "Routes",
     ];
     let mut rest = name_of(&stack);
