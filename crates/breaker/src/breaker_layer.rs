@@ -1,6 +1,7 @@
 //! The layer: asks the breaker of a call's method, and tells it how the call ended.
 
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -101,7 +102,21 @@ pub struct BreakerService<S, P, C = fn(&str) -> Classifier, F = NoFallback> {
 }
 
 /// The response of [`BreakerService`]: the call, or the answer of a fallback.
-pub type ResponseFuture<F, B, E> = ObservedFuture<Either<F, Ready<Result<Response<B>, E>>>, Ticket>;
+pub type ResponseFuture<F, B, E> = ObservedFuture<Either<F, FallenBack<B, E>>, Ticket>;
+
+/// The answer of a fallback. Apart, so that the calls that are made do not carry the room for one.
+#[derive(Debug)]
+pub struct FallenBack<B, E> {
+    answer: Box<Ready<Result<Response<B>, E>>>,
+}
+
+impl<B, E> Future for FallenBack<B, E> {
+    type Output = Result<Response<B>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx)
+    }
+}
 
 impl<S, P, C, F, ReqBody, ResBody> Service<Request<ReqBody>> for BreakerService<S, P, C, F>
 where
@@ -137,7 +152,10 @@ where
                     refusal.numbers().into_iter().chain(endpoint).collect()
                 });
                 match self.layer.fallback.answer(&request.into_parts().0, &refusal) {
-                    Some(response) => ObservedFuture::new(Either::Right(ready(Ok(response))), Ticket(None)),
+                    Some(response) => {
+                        let answer = Box::new(ready(Ok(response)));
+                        ObservedFuture::new(Either::Right(FallenBack { answer }), Ticket(None))
+                    }
                     None => ObservedFuture::refused(refused(&refusal)),
                 }
             }

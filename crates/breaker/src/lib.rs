@@ -39,7 +39,7 @@ mod sync;
 mod three_state;
 
 pub use breaker::{Breaker, Forced};
-pub use breaker_layer::{BreakerLayer, BreakerService, Fallback, NoFallback, ResponseFuture, Ticket};
+pub use breaker_layer::{BreakerLayer, BreakerService, Fallback, FallenBack, NoFallback, ResponseFuture, Ticket};
 pub use config::{AdaptiveConfig, Config, ConfigError, Kind, ThreeStateConfig};
 pub use decision::{Permit, Reason, Refusal, State};
 pub use snapshot::{AdaptiveSnapshot, Snapshot, ThreeStateSnapshot};

@@ -29,6 +29,7 @@ mod dialler;
 mod heard;
 mod line;
 mod said;
+mod tasks;
 
 use std::io;
 use std::pin::pin;

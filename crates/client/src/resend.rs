@@ -139,7 +139,7 @@ impl<S: Service<Request<Body>, Error = Status> + Clone> Service<Request<Body>> f
         } else {
             let mut kept = Original::new(request, *bytes_max, Arc::clone(allowance));
             let (reader, request) = kept.request(0);
-            (Some((kept, reader)), request)
+            (Some(Box::new((kept, reader))), request)
         };
         let call = Sent::First { call: self.inner.call(request) };
         ResendFuture { call, again: Some(self.inner.clone()), kept, peer }
@@ -153,8 +153,8 @@ pin_project! {
         call: Sent<S>,
         // None once the call has been made again.
         again: Option<S>,
-        // The request, and which attempt reads it.
-        kept: Option<(Original, u32)>,
+        // The request, and which attempt reads it. Apart, because most calls that retry do so further out.
+        kept: Option<Box<(Original, u32)>>,
         peer: &'static str,
     }
 }
@@ -188,8 +188,9 @@ impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
             let answer = ready!(this.call.as_mut().poll(cx));
             let request = match &answer {
                 Ok(_) => {
-                    if let Some((mut kept, reader)) = this.kept.take() {
-                        kept.commit(reader);
+                    if let Some(mut kept) = this.kept.take() {
+                        let reader = kept.1;
+                        kept.0.commit(reader);
                     }
                     None
                 }
@@ -204,8 +205,8 @@ impl<S: Service<Request<Body>, Error = Status>> Future for ResendFuture<S> {
 }
 
 /// The request once more, if the peer has not looked at the first one and all that was sent is kept.
-fn replayed(status: &Status, kept: &mut Option<(Original, u32)>) -> Option<Request<Body>> {
-    let (kept, reader) = kept.as_mut()?;
+fn replayed(status: &Status, kept: &mut Option<Box<(Original, u32)>>) -> Option<Request<Body>> {
+    let (kept, reader) = &mut **kept.as_mut()?;
     if !is_refused(status) || !kept.retire(*reader) {
         return None;
     }

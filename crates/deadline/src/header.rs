@@ -56,7 +56,10 @@ pub fn format_timeout(timeout: Duration) -> HeaderValue {
             break;
         }
     }
-    HeaderValue::from_bytes(&text[start..]).unwrap_or(HeaderValue::from_static("0n"))
+    let mut value = HeaderValue::from_bytes(&text[start..]).unwrap_or(HeaderValue::from_static("0n"));
+    // Never the same twice: in HPACK's table it would be of no use, and displace what is.
+    value.set_sensitive(true);
+    value
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 mod descriptor;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 use prost::Message as _;
@@ -19,11 +21,19 @@ pub struct Contract(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Tells contracts apart; those without methods need none.
+    number: u64,
     methods: Vec<Method>,
     /// Every call looks here several times. Nobody outside chooses what is in it, so a quick hash will do.
     by_path: HashMap<Arc<str>, MethodId, RandomState>,
     /// What the options declare for a whole service, by its name.
     services: BTreeMap<String, Layer>,
+}
+
+thread_local! {
+    /// The method that this thread has found last, with the number of its contract. Each layer of a stack asks for the
+    /// method of the same call, one right after the other.
+    static LAST: Cell<Option<(u64, MethodId)>> = const { Cell::new(None) };
 }
 
 /// Why descriptors cannot be read.
@@ -100,7 +110,8 @@ impl Contract {
     /// Fails if a set cannot be decoded. What its policies say is checked by
     /// [`Policies::try_new`](crate::Policies::try_new).
     pub fn try_new(descriptor_sets: &[&[u8]]) -> Result<Self, ContractError> {
-        let mut read = Inner { methods: Vec::new(), by_path: HashMap::default(), services: BTreeMap::new() };
+        static CONTRACTS: AtomicU64 = AtomicU64::new(1);
+        let mut read = Inner { number: CONTRACTS.fetch_add(1, Ordering::Relaxed), ..Inner::default() };
         let mut files = BTreeSet::new();
         for (index, set) in descriptor_sets.iter().enumerate() {
             let set = FileDescriptorSet::decode(*set).map_err(|source| ContractError { index, source })?;
@@ -115,9 +126,18 @@ impl Contract {
         Ok(Self(Arc::new(read)))
     }
 
-    /// The method with this path, `/package.Service/Method`.
+    /// The method with this path, `/package.Service/Method`. A thread that asks for the same one again compares the
+    /// path and does not hash it.
     pub fn id(&self, path: &str) -> Option<MethodId> {
-        self.0.by_path.get(path).copied()
+        if let Some((contract, id)) = LAST.get()
+            && contract == self.0.number
+            && *self.0.methods[id.0].path == *path
+        {
+            return Some(id);
+        }
+        let id = self.0.by_path.get(path).copied()?;
+        LAST.set(Some((self.0.number, id)));
+        Some(id)
     }
 
     /// The method with this path, or [`other`](Self::other).
@@ -187,6 +207,27 @@ impl Inner {
                 location,
                 declared,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_contract_was_asked_for_last_is_not_taken_for_anothers() {
+        let all = prost_types::FileDescriptorSet::decode(seawall_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let some = all.file.iter().filter(|file| file.package() == "seawall.user.v1").cloned().collect();
+        let some = prost_types::FileDescriptorSet { file: some }.encode_to_vec();
+        let contracts = [seawall_proto::FILE_DESCRIPTOR_SET, &some].map(|set| Contract::try_new(&[set]).unwrap());
+        assert_ne!(contracts[0].ids(), contracts[1].ids());
+        let paths: Vec<Arc<str>> = contracts[0].methods().map(|(_, method)| method.path.clone()).collect();
+        for path in paths.iter().map(|path| &**path).chain(["/nobody.Knows/This"]).cycle().take(3 * paths.len()) {
+            for contract in contracts.iter().chain(&contracts) {
+                let found = contract.methods().find(|(_, method)| *method.path == *path).map(|(id, _)| id);
+                assert_eq!(contract.id(path), found, "{path}");
+            }
         }
     }
 }

@@ -128,9 +128,8 @@ pin_project! {
     pub struct RetryFuture<S: Service<Request<Body>>> {
         #[pin]
         attempt: Option<S::Future>,
-        #[pin]
-        delay: Option<Sleep>,
-        // Apart, so that a call that is not retried does not carry it.
+        // Apart, so that a call that is not retried carries neither of them.
+        delay: Option<Pin<Box<Sleep>>>,
         call: Option<Box<Call<S>>>,
     }
 }
@@ -147,9 +146,9 @@ where
             let answer = match (this.attempt.as_mut().as_pin_mut(), &mut *this.call) {
                 (Some(attempt), _) => ready!(attempt.poll(cx)),
                 (None, Some(call)) => {
-                    if let Some(delay) = this.delay.as_mut().as_pin_mut() {
-                        ready!(delay.poll(cx));
-                        this.delay.set(None);
+                    if let Some(delay) = this.delay {
+                        ready!(delay.as_mut().poll(cx));
+                        *this.delay = None;
                     }
                     match ready!(call.inner.poll_ready(cx)) {
                         Ok(()) => {
@@ -170,7 +169,7 @@ where
                     *this.call = None;
                     return Poll::Ready(answer);
                 }
-                ControlFlow::Continue(after) => this.delay.set((!after.is_zero()).then(|| sleep(after))),
+                ControlFlow::Continue(after) => *this.delay = (!after.is_zero()).then(|| Box::pin(sleep(after))),
             }
         }
     }

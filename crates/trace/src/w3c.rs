@@ -94,7 +94,10 @@ fn traceparent(context: TraceContext) -> HeaderValue {
     write_hex(&mut text[36..52], context.span_id.0.into());
     text[54] += u8::from(context.is_sampled);
     // It is text.
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let mut value = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    // Never the same twice: in HPACK's table it would be of no use, and displace what is.
+    value.set_sensitive(true);
+    value
 }
 
 fn write_hex(into: &mut [u8], mut number: u128) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use hyper::client::conn::http2::Builder;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,6 +16,7 @@ use super::Sender;
 use super::choice::{Choice, Standing, choose};
 use super::heard::{Heard, hearing};
 use super::line::{Line, State, Usage};
+use super::tasks::Tasks;
 use crate::Config;
 use crate::secure::Secure;
 use crate::signals::Signals;
@@ -145,7 +146,7 @@ impl Dialler {
         let heard = Arc::new(Heard::new(Arc::clone(&self.room)));
         let connected = async {
             let io = self.secure.over(connector.connect(&self.endpoint).await?).await?;
-            let (sender, connection) = Builder::new(TokioExecutor::new())
+            let (sender, connection) = Builder::new(Tasks)
                 .timer(TokioTimer::new())
                 .keep_alive_interval(Duration::from_nanos(self.keepalive_interval.load(Ordering::Relaxed)))
                 .keep_alive_timeout(*keepalive_timeout)
