@@ -117,7 +117,7 @@ pin_project! {
     /// much. `budget` is that of a unary call.
     #[project = StateProj]
     enum State<S, A: Body, F> {
-        Arriving { #[pin] arrival: Arrival<A>, waiting: Option<(S, request::Parts)>, budget: Arc<Budget> },
+        Arriving { arrival: Arrival<A>, waiting: Option<(S, request::Parts)>, budget: Arc<Budget> },
         Running { #[pin] call: F, budget: Option<Arc<Budget>> },
     }
 }

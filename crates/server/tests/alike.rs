@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -46,7 +45,7 @@ impl UserService for Users {
         }
         let mut seen: Vec<_> = request.metadata().as_ref().iter().map(|header| format!("{header:?}")).collect();
         seen.sort();
-        let has_peer = request.extensions().get::<SocketAddr>().is_some();
+        let has_peer = seawall_propagation::peer().is_some();
         let id = request.into_inner().user_id;
         let metadata = HeaderMap::from_iter([
             (HeaderName::from_static("x-seen"), HeaderValue::from_static("1")),
@@ -247,7 +246,7 @@ fn framed(content: Vec<u8>) -> Vec<u8> {
 /// What may stand where a message is to be, with its prefix.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let good = "[a-z]{0,3}.{0,30}".prop_map(|user_id| {
-        let message = GetUserRequest { user_id, ..GetUserRequest::default() };
+        let message = GetUserRequest { user_id };
         framed(prost::Message::encode_to_vec(&message))
     });
     let flagged = (good.clone(), 1u8..4).prop_map(|(mut bytes, flag)| {

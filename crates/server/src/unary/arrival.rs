@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
-use pin_project_lite::pin_project;
 use seawall_error::{Code, Error, SEAWALL};
 use tokio::time::{Sleep, sleep};
 
@@ -16,22 +15,19 @@ use super::held::{Full, Held};
 /// What stands before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
-pin_project! {
-    /// Reads the body of a request until its end, or until it is more than one message may be, which is
-    /// for others to refuse.
-    pub(super) struct Arrival<B> {
-        body: Option<B>,
-        bytes_max: usize,
-        timeout: Duration,
-        held: Option<Held>,
-        // What has come: one piece as it is, or all of them copied. Nothing that is waited with keeps a
-        // piece, because that keeps the buffer alive from which it was cut.
-        piece: Option<Bytes>,
-        pieces: BytesMut,
-        // Since it was first waited for.
-        #[pin]
-        timer: Option<Sleep>,
-    }
+/// Reads the body of a request until its end, or until it is more than one message may be, which is for
+/// others to refuse.
+pub(super) struct Arrival<B> {
+    body: Option<B>,
+    bytes_max: usize,
+    timeout: Duration,
+    held: Option<Held>,
+    /// What has come: one piece as it is, or all of them copied. Nothing that is waited with keeps a piece,
+    /// because that keeps the buffer alive from which it was cut.
+    piece: Option<Bytes>,
+    pieces: BytesMut,
+    /// Since it was first waited for. On the heap, so that a call that waits for nothing is not as large.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Arrival<B> {
@@ -41,34 +37,31 @@ impl<B: Body<Data = Bytes> + Unpin> Arrival<B> {
     }
 
     /// The message, once it is there. Not to be polled after that.
-    pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Message<B>, Error>> {
-        let mut this = self.project();
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message<B>, Error>> {
         loop {
-            let Some(body) = this.body.as_mut() else { return Poll::Ready(Ok(Message::default())) };
+            let Some(body) = self.body.as_mut() else { return Poll::Ready(Ok(Message::default())) };
             // The end, if this is it.
             let mut last = None;
             let mut is_whole = true;
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Pending => {
-                    this.pieces.extend(this.piece.take());
-                    if this.timer.is_none() {
-                        this.timer.set(Some(sleep(*this.timeout)));
-                    }
-                    ready!(this.timer.as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx)));
+                    self.pieces.extend(self.piece.take());
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+                    ready!(timer.as_mut().poll(cx));
                     return Poll::Ready(Err(late()));
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
-                        let added = this.held.as_mut().map_or(Ok(()), |held| held.add(data.len()));
+                        let added = self.held.as_mut().map_or(Ok(()), |held| held.add(data.len()));
                         if added == Err(Full) {
                             return Poll::Ready(Err(full()));
                         }
-                        match this.piece.take() {
-                            None if this.pieces.is_empty() => *this.piece = Some(data),
-                            piece => this.pieces.extend(piece.into_iter().chain([data])),
+                        match self.piece.take() {
+                            None if self.pieces.is_empty() => self.piece = Some(data),
+                            piece => self.pieces.extend(piece.into_iter().chain([data])),
                         }
-                        let come = this.piece.as_deref().unwrap_or(this.pieces);
-                        if !body.is_end_stream() && !is_too_large(come, *this.bytes_max) {
+                        let come = self.piece.as_deref().unwrap_or(&self.pieces);
+                        if !body.is_end_stream() && !is_too_large(come, self.bytes_max) {
                             continue;
                         }
                         is_whole = body.is_end_stream();
@@ -78,10 +71,10 @@ impl<B: Body<Data = Bytes> + Unpin> Arrival<B> {
                 Poll::Ready(Some(Err(error))) => last = Some(Err(error)),
                 Poll::Ready(None) => {}
             }
-            let data = this.piece.take().unwrap_or_else(|| this.pieces.split().freeze());
+            let data = self.piece.take().unwrap_or_else(|| self.pieces.split().freeze());
             let data = (!data.is_empty()).then(|| Ok(Frame::data(data)));
-            let rest = this.body.take().filter(|_| !is_whole);
-            return Poll::Ready(Ok(Message { frames: [data, last], rest, _held: this.held.take() }));
+            let rest = self.body.take().filter(|_| !is_whole);
+            return Poll::Ready(Ok(Message { frames: [data, last], rest, _held: self.held.take() }));
         }
     }
 }
