@@ -64,6 +64,6 @@ attack *args:
 restart-drill *args:
     cargo seawall restart-drill {{ args }}
 
-# Compares with others: `just bench stack`, `just bench size`, `just bench policies`
+# Compares with others: `just bench stack`, `just bench size`, `just bench peers`, `just bench policies`
 bench name *args:
     cargo run --profile {{ if name == "policies" { "release" } else { "plain" } }} --manifest-path bench/Cargo.toml --bin {{ name }} -- {{ args }}

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 /// How a program is compiled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Profile {
     /// Fat link-time optimisation and one codegen unit.
     Release,
@@ -72,12 +72,12 @@ impl Build {
             bail!("{package} cannot be built");
         }
         let messages = String::from_utf8(output.stdout)?;
-        let executables = messages.lines().filter_map(|line| {
+        let mut executables = messages.lines().filter_map(|line| {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
             let is_it = message["target"]["name"] == **package;
             is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
         });
-        executables.last().with_context(|| format!("cargo has built {package} and not said where it is"))
+        executables.next_back().with_context(|| format!("cargo has built {package} and not said where it is"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::program::pause;
 use crate::statistics::percentile;
 
 /// How long others are watched.
@@ -48,7 +49,7 @@ impl Machine {
         let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let governor = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
         let before = Ticks::read()?;
-        thread::sleep(WATCH);
+        pause(WATCH);
         let during = Ticks::read()?.since(&before);
         Ok(Self {
             model: model.map_or("unknown", |(_, model)| model).to_owned(),

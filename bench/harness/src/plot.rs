@@ -46,7 +46,9 @@ pub fn bars(file: &Path, title: &str, unit: &str, bars: &[Bar]) -> Result<()> {
 
 fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, unit: &str, bars: &[Bar]) -> Result<()> {
     area.fill(&WHITE)?;
-    let longest = bars.iter().map(|bar| bar.value.high).fold(0.0, f64::max) * 1.15;
+    // Too few rounds have no end to their spread.
+    let end = |value: &Spread| if value.high.is_finite() { value.high } else { value.median };
+    let longest = bars.iter().map(|bar| end(&bar.value)).fold(0.0, f64::max) * 1.15;
     let count = bars.len() as f64;
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 20).into_font())
@@ -62,8 +64,8 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, unit: &str, bars
         let middle = count - place as f64 - 0.5;
         let colour = if *is_ours { OURS } else { BAR };
         let bar = Rectangle::new([(0.0, middle - 0.32), (value.median, middle + 0.32)], colour.filled());
-        let whisker = PathElement::new(vec![(value.low, middle), (value.high, middle)], INK.stroke_width(2));
-        let text = Text::new(format!("{:.2}", value.median), (value.high + longest * 0.01, middle + 0.15), INK_TEXT);
+        let whisker = PathElement::new(vec![(value.low.max(0.0), middle), (end(value), middle)], INK.stroke_width(2));
+        let text = Text::new(format!("{:.2}", value.median), (end(value) + longest * 0.01, middle + 0.15), INK_TEXT);
         chart.draw_series([bar])?;
         chart.draw_series([whisker])?;
         chart.draw_series([text])?;

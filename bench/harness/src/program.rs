@@ -6,10 +6,10 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
@@ -152,7 +152,7 @@ impl Process {
             if has_ended || Instant::now() >= until {
                 bail!("{} does not say {text:?}", self.name);
             }
-            sleep(POLL_INTERVAL);
+            pause(POLL_INTERVAL);
         }
     }
 
@@ -195,7 +195,7 @@ impl Process {
             if Instant::now() >= until {
                 bail!("{} does not end", self.name);
             }
-            sleep(POLL_INTERVAL);
+            pause(POLL_INTERVAL);
         }
         Ok(())
     }
@@ -206,4 +206,25 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Does `work` on a thread of its own that is kept on this processor.
+///
+/// # Panics
+/// If there is no such processor, or `work` panics.
+pub fn pinned<T: Send>(core: usize, work: impl FnOnce() -> T + Send) -> T {
+    let on_core = || {
+        let mut cores = CpuSet::new();
+        cores.set(core).expect("a processor");
+        // 0 is the calling thread.
+        sched_setaffinity(Pid::from_raw(0), &cores).expect("a processor that we may use");
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(on_core).join().expect("work that does not panic"))
+}
+
+/// Does nothing for as long.
+#[allow(clippy::disallowed_methods, reason = "there is no runtime whose thread could be blocked")]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -56,15 +56,15 @@ mod tests {
     #[test]
     fn ratios_are_of_the_same_round() {
         let mut made = 0.0;
-        let rounds = Rounds::take(&["a", "b"], 3, |subject| {
+        let rounds = Rounds::take(&["a", "b"], 4, |subject| {
             made += 1.0;
             // Every round is slower than the one before.
             let round = f64::ceil(made / 2.0);
             Ok(if *subject == "a" { 4.0 / round } else { 1.0 / round })
         });
-        let rounds = rounds.expect("three rounds");
+        let rounds = rounds.expect("four rounds");
         assert_eq!(rounds.ratio(&"a", &"b"), Some(Spread { low: 4.0, median: 4.0, high: 4.0 }));
-        assert_eq!(rounds.of(&"b"), Some(Spread { low: 1.0 / 3.0, median: 0.5, high: 1.0 }));
+        assert_eq!(rounds.of(&"b"), Some(Spread { low: 0.25, median: f64::midpoint(1.0 / 3.0, 0.5), high: 1.0 }));
         assert_eq!(rounds.of(&"c"), None);
     }
 }

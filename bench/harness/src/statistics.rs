@@ -11,14 +11,14 @@ pub struct Spread {
     pub high: f64,
 }
 
-/// How sure the interval is to have the median, at least, where there are rounds enough.
+/// How sure the interval is to have the median, at least.
 const CONFIDENCE: f64 = 0.85;
 
 impl Spread {
     /// The median of `values`, and an interval that has the true one in seven of eight cases, or more, whatever
     /// they are distributed like: from the k-th smallest to the k-th largest, by the binomial distribution (W. J. Conover,
     /// Practical Nonparametric Statistics, section 3.2). Of seven values that is from the second to the sixth. Three or
-    /// less are too few, and it is from the smallest to the largest.
+    /// less are too few to say anything: then it is everything.
     ///
     /// # Panics
     /// If there is no value, or one that is no number.
@@ -27,19 +27,13 @@ impl Spread {
         assert!(!values.is_empty(), "the median of something");
         values.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
         let (count, last) = (values.len(), values.len() - 1);
-        let skipped = (0..count / 2).rev().find(|skipped| coverage(count, *skipped) >= CONFIDENCE).unwrap_or(0);
+        let skipped = (0..count / 2).rev().find(|skipped| coverage(count, *skipped) >= CONFIDENCE);
         let median = f64::midpoint(values[last / 2], values[count / 2]);
-        Self { low: values[skipped], median, high: values[last - skipped] }
-    }
-
-    /// How wide the interval is, beside the median.
-    pub fn relative_width(&self) -> f64 {
-        (self.high - self.low) / self.median.abs()
-    }
-
-    /// Whether a ratio with this spread can be told from 1.
-    pub fn differs_from_one(&self) -> bool {
-        self.low > 1.0 || self.high < 1.0
+        let [low, high] = match skipped {
+            Some(skipped) => [values[skipped], values[last - skipped]],
+            None => [f64::NEG_INFINITY, f64::INFINITY],
+        };
+        Self { low, median, high }
     }
 }
 
@@ -74,9 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn few_values_have_no_interval_but_their_range() {
-        assert_eq!(Spread::of([3.0, 1.0]), Spread { low: 1.0, median: 2.0, high: 3.0 });
-        assert_eq!(Spread::of([3.0]), Spread { low: 3.0, median: 3.0, high: 3.0 });
+    fn few_values_say_nothing() {
+        let spread = Spread::of([3.0, 1.0]);
+        assert_eq!(spread, Spread { low: f64::NEG_INFINITY, median: 2.0, high: f64::INFINITY });
+        assert_eq!(Spread::of([3.0, 1.0, 2.0, 4.0]), Spread { low: 1.0, median: 2.5, high: 4.0 });
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
@@ -97,7 +97,7 @@ fn push_frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8
 }
 
 /// How many connections there are, and how many calls are in flight on each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shape {
     /// Connections.
     pub connections: usize,
@@ -271,15 +271,27 @@ pub fn in_step(address: SocketAddr, call: &Call, shape: Shape, calls: usize) -> 
             connection.send(call, shape.streams)?;
         }
         for connection in &mut connections {
-            let mut all = Received::default();
-            while all.ended < shape.streams {
-                let some = connection.receive()?;
-                all = Received { ended: all.ended + some.ended, messages: all.messages + some.messages };
-            }
-            if all.messages != shape.streams {
-                bail!("{} of {} calls were refused", shape.streams - all.messages.min(shape.streams), shape.streams);
-            }
+            answers(connection, shape.streams)?;
         }
     }
+    Ok(())
+}
+
+/// Makes `count` calls on a connection and waits until they are answered.
+///
+/// # Errors
+/// If one of them is not answered with a message.
+pub fn exchange(connection: &mut Connection, call: &Call, count: usize) -> Result<()> {
+    connection.send(call, count)?;
+    answers(connection, count)
+}
+
+fn answers(connection: &mut Connection, count: usize) -> Result<()> {
+    let mut all = Received::default();
+    while all.ended < count {
+        let some = connection.receive()?;
+        all = Received { ended: all.ended + some.ended, messages: all.messages + some.messages };
+    }
+    ensure!(all.messages == count, "{} of {count} calls were refused", count - all.messages.min(count));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::program::Program;
+use crate::program::{Program, pause};
 use crate::tools::tool;
 
 /// How long strace may take to sum up once the server has ended.
@@ -33,7 +33,7 @@ pub fn count(server: &Program, load: impl FnOnce(SocketAddr) -> Result<()>) -> R
             return Ok(count);
         }
         ensure!(Instant::now() < until, "strace says nothing");
-        std::thread::sleep(Duration::from_millis(10));
+        pause(Duration::from_millis(10));
     }
 }
 

@@ -7,16 +7,18 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use harness::callgrind::{self, Counts};
 use harness::wire;
-use harness::{Figure, Goal, Verdict, bench_folder, table};
+use harness::{Figure, Goal, Profile, Verdict, bench_folder, table};
 use serde_json::{Value, json};
 
-use crate::subjects::{Programs, Sampled, Subject, USUAL, call};
+use crate::subjects::{OURS, Programs, Sampled, Subject, USUAL, call};
 
 /// How much more instructions than those that are written down a call may take.
 const RISE_MAX_PERCENT: f64 = 3.0;
 /// How many more allocations and writes: fewer than one in ten calls.
 const RISE_MAX: f64 = 0.1;
 
+/// What our layers may add, beside what the naive ones do: a thirtieth.
+const NAIVE_SHARE_MAX: f64 = 0.033;
 /// What is to be counted.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -114,6 +116,12 @@ pub(crate) fn figures(counted: &[(Subject, Counted)]) -> Vec<Figure> {
         figures.push(Figure::counted(format!("allocations-added-{name}"), added.allocations, Goal::AtMost(0.1)));
         let percent = 100.0 * added.instructions / off.instructions;
         figures.push(Figure::counted(format!("instructions-added-percent-{name}"), percent, Goal::AtMost(percent_max)));
+        let naive = Subject::Naive(Profile::Release, OURS, sampled);
+        if let (Some(naive), Some(bare)) = (of(naive), of(Subject::ALIKE)) {
+            let share = added.instructions / (naive - bare).instructions;
+            let goal = Goal::AtMost(NAIVE_SHARE_MAX);
+            figures.push(Figure::counted(format!("instructions-added-to-naive-{name}"), share, goal));
+        }
     }
     figures
 }

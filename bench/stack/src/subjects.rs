@@ -17,11 +17,18 @@ pub const CLIENT_CORE: usize = 1;
 
 /// The method that is called.
 pub const PATH: &str = "/seawall.bench.v1.UserService/GetUser";
+/// The one whose calls stay in flight.
+pub(crate) const HOLD_PATH: &str = "/seawall.bench.v1.UserService/HoldUser";
+/// The length of the answer, a `GetUserResponse` with that id, `ada@example.com` and `Ada Lovelace`.
+pub const ANSWER_BYTES: usize = 71;
 /// `GetUserRequest { user_id: "0190b2f7-…" }`.
 pub const MESSAGE: &[u8] = b"\x0a\x240190b2f7-8e6c-7c4b-9f3a-2d1e5f60718a";
 
 /// Ten connections with ten calls each.
 pub(crate) const USUAL: Shape = Shape { connections: 10, streams: 10 };
+
+/// What `seawall_server::launch` asks for.
+pub(crate) const OURS: Flavour = Flavour::Multi;
 
 /// The call that every server answers.
 pub(crate) fn call() -> Call {
@@ -29,7 +36,7 @@ pub(crate) fn call() -> Call {
 }
 
 /// Which of its runtimes tokio is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flavour {
     /// What `#[tokio::main]` makes.
     Multi,
@@ -47,7 +54,7 @@ impl fmt::Display for Flavour {
 }
 
 /// A server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// Stock tonic.
     Bare(Profile, Flavour),
@@ -55,10 +62,16 @@ pub enum Subject {
     Off,
     /// Seawall with everything on, and the share of its traces that is recorded.
     Ours(Sampled),
+    /// The same, all of them, and a log line for each call.
+    OursLogged,
+    /// Stock tonic with what Seawall does, wired from the usual crates.
+    Naive(Profile, Flavour, Sampled),
+    /// The same with all traces and a log line for each call, as its README has it.
+    NaiveLogged,
 }
 
 /// How many traces are recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sampled {
     /// 1 in 100.
     OnePercent,
@@ -89,18 +102,28 @@ impl fmt::Display for Subject {
             Self::Bare(Profile::Release, flavour) => write!(f, "bare-{flavour}"),
             Self::Off => write!(f, "off"),
             Self::Ours(sampled) => write!(f, "ours-{}", sampled.name()),
+            Self::OursLogged => write!(f, "ours-100-logged"),
+            Self::Naive(Profile::Plain, flavour, sampled) => write!(f, "naive-readme-{flavour}-{}", sampled.name()),
+            Self::Naive(Profile::Release, flavour, sampled) => write!(f, "naive-{flavour}-{}", sampled.name()),
+            Self::NaiveLogged => write!(f, "naive-readme-multi-100-logged"),
         }
     }
 }
 
 impl Subject {
+    /// Stock tonic as its README has it.
+    pub const README: Self = Self::Bare(Profile::Plain, Flavour::Multi);
+    /// Stock tonic built and run as ours is.
+    pub const ALIKE: Self = Self::Bare(Profile::Release, OURS);
     /// Those whose calls are counted: built alike.
-    pub const COUNTED: [Self; 5] = [
+    pub const COUNTED: [Self; 7] = [
         Self::Bare(Profile::Release, Flavour::Multi),
         Self::Bare(Profile::Release, Flavour::Current),
         Self::Off,
         Self::Ours(Sampled::OnePercent),
         Self::Ours(Sampled::All),
+        Self::Naive(Profile::Release, OURS, Sampled::OnePercent),
+        Self::Naive(Profile::Release, OURS, Sampled::All),
     ];
 
     /// Those of `all` with one of these names; all of them, if no name is given.
@@ -115,21 +138,24 @@ impl Subject {
 
     /// Whether it is Seawall's.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Off | Self::Ours(_))
+        matches!(self, Self::Off | Self::Ours(_) | Self::OursLogged)
     }
 
     fn build(self) -> Build {
         match self {
             Self::Bare(Profile::Plain, _) => Build::new("bare", Profile::Plain),
             Self::Bare(Profile::Release, _) => Build::new("bare", Profile::Release).feature("mimalloc"),
-            Self::Off | Self::Ours(_) => Build::new("ours", Profile::Release).feature("mimalloc"),
+            Self::Naive(Profile::Plain, ..) | Self::NaiveLogged => Build::new("naive", Profile::Plain),
+            Self::Naive(Profile::Release, ..) => Build::new("naive", Profile::Release).feature("mimalloc"),
+            Self::Off | Self::Ours(_) | Self::OursLogged => Build::new("ours", Profile::Release).feature("mimalloc"),
         }
     }
 
     /// The share of its traces that it records.
     pub fn sampled(self) -> Option<Sampled> {
         match self {
-            Self::Ours(sampled) => Some(sampled),
+            Self::Ours(sampled) | Self::Naive(_, _, sampled) => Some(sampled),
+            Self::OursLogged | Self::NaiveLogged => Some(Sampled::All),
             Self::Bare(..) | Self::Off => None,
         }
     }
@@ -165,16 +191,26 @@ impl Programs {
     /// The subject, to be started.
     pub fn server(&self, subject: Subject, collector: SocketAddr) -> Result<Program> {
         let program = Program::new(self.path(&subject.build())?).core(SERVER_CORE);
-        Ok(match subject {
-            Subject::Bare(_, flavour) => program.args([flavour.to_string()]),
-            Subject::Off => program.args(["off"]),
-            Subject::Ours(sampled) => program
+        let ours = |sampled: Sampled| {
+            let program = program
+                .clone()
                 .env("SEAWALL_SERVER_LISTEN", "127.0.0.1:0")
                 .env("SEAWALL_SERVER_METRICS_LISTEN", "127.0.0.1:0")
                 .env("SEAWALL_TELEMETRY_OTLP_ENDPOINT", format!("http://{collector}"))
                 .env("SEAWALL_TELEMETRY_SAMPLE_RATIO", sampled.ratio())
-                .env("SEAWALL_TELEMETRY_LOG_FORMAT", "json")
-                .env("SEAWALL_POLICY_FILE", self.policies.path()),
+                .env("SEAWALL_TELEMETRY_LOG_FORMAT", "json");
+            program.env("SEAWALL_POLICY_FILE", self.policies.path())
+        };
+        let naive = |flavour: Flavour, sampled: Sampled| {
+            program.clone().args([flavour.to_string(), format!("http://{collector}"), sampled.ratio().to_owned()])
+        };
+        Ok(match subject {
+            Subject::Bare(_, flavour) => program.args([flavour.to_string()]),
+            Subject::Off => program.args(["off"]),
+            Subject::Ours(sampled) => ours(sampled),
+            Subject::OursLogged => ours(Sampled::All).env("SEAWALL_TELEMETRY_ACCESS_LOG", "true"),
+            Subject::Naive(_, flavour, sampled) => naive(flavour, sampled),
+            Subject::NaiveLogged => naive(Flavour::Multi, Sampled::All).args(["log"]),
         })
     }
 
@@ -205,15 +241,20 @@ impl Collector {
         Ok(spans.parse()?)
     }
 
-    /// Waits until there are as many as `expected`, or none has come for a second.
+    /// Waits until there are as many as `expected`, or none has come for two seconds: time enough under valgrind.
     pub fn settle(&mut self, expected: u64) -> Result<u64> {
+        self.settle_within(expected, Duration::from_secs(2))
+    }
+
+    /// The same, where none comes any more that has not come within `quiet` of the one before.
+    pub fn settle_within(&mut self, expected: u64, quiet: Duration) -> Result<u64> {
         let until = Instant::now() + Self::SPANS_TIMEOUT;
         let (mut seen, mut since) = (self.spans()?, Instant::now());
-        while seen < expected && since.elapsed() < Duration::from_secs(2) {
+        while seen < expected && since.elapsed() < quiet {
             if Instant::now() >= until {
                 bail!("spans do not end");
             }
-            std::thread::sleep(Duration::from_millis(20));
+            harness::pause(Duration::from_millis(20));
             let now = self.spans()?;
             if now != seen {
                 (seen, since) = (now, Instant::now());
