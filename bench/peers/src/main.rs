@@ -4,52 +4,56 @@
 //! and tracing on; README.md says which, and `go/` has them. All serve the contract and the message of `stack/`.
 //!
 //! # Structure
-//! `subjects.rs` builds and starts the servers, `h2load.rs` puts the load on them, `rounds.rs` measures them in
-//! turn, `report.rs` sets the figures beside their goals.
+//! `subjects.rs` builds and starts the servers, `measure.rs` puts the same load on them in turn, `report.rs` sets
+//! the figures beside their goals.
 
-mod h2load;
+mod measure;
 mod report;
-mod rounds;
 mod subjects;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
+use harness::{Machine, bench_folder};
 
-use rounds::Measurements;
+use measure::Measurements;
 use subjects::{Programs, Subject};
 
-/// Compares Seawall's server with those of grpc-go, go-zero, Kratos and connect-go.
+/// Compares Seawall's server with those of grpc-go, go-zero, Kratos and connect-go: processor time a call. Takes ten
+/// minutes, and wants the machine for itself.
 #[derive(Debug, Parser)]
 struct Args {
     /// How often each server is measured with each load
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// How long a measurement takes, in milliseconds
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     millis: u64,
-    /// These peers alone
-    #[arg(long = "peer", value_enum)]
-    peers: Vec<Subject>,
-    /// Where to write what was measured, as JSON
-    #[arg(long)]
-    json: Option<PathBuf>,
+    /// These beside Seawall, and no others
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    only: Vec<Subject>,
+    /// Where the results go, as peers.json and a plot
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    ensure!(args.rounds > 0, "--rounds 0: one or more are needed");
-    ensure!(args.millis > 0, "--millis 0: one or more are needed");
-    let chosen =
-        |subject: &Subject| args.peers.is_empty() || *subject == Subject::Seawall || args.peers.contains(subject);
-    let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(chosen).collect();
+    let is_chosen =
+        |subject: &Subject| args.only.is_empty() || *subject == Subject::Seawall || args.only.contains(subject);
+    let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(is_chosen).collect();
     let programs = Programs::build()?;
-    let measurements =
-        Measurements::take(&programs, &subjects, args.rounds, std::time::Duration::from_millis(args.millis))?;
+    let machine = Machine::check()?;
+    println!("{machine}\n");
+    let time = Duration::from_millis(args.millis);
+    let measurements = Measurements::take(&programs, &subjects, args.rounds as usize, time)?;
     report::print(&subjects, &measurements);
-    if let Some(path) = args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&report::json(&subjects, &measurements))?)?;
+    let out = args.out.unwrap_or_else(|| bench_folder().join("target/peers"));
+    report::write(&out, &machine, &subjects, &measurements)?;
+    for figure in report::figures(&subjects, &measurements) {
+        println!("{figure}");
     }
     Ok(())
 }

@@ -1,93 +1,94 @@
-//! What was measured, as a table, as figures beside their goal, and as JSON.
+//! What was measured, as tables, figures beside their goals, JSON and a plot.
 
-use harness::wire::Shape;
-use harness::{Figure, Goal, Spread, table};
+use std::path::Path;
+
+use anyhow::Result;
+use harness::plot::{self, Bar};
+use harness::{Figure, Goal, Machine, Spread, table};
 use serde_json::json;
-use stack::Sampled;
 
-use crate::rounds::{Measurements, SAMPLED, SHAPES, Series, Spans};
+use crate::measure::{Load, Measurements, Run};
 use crate::subjects::Subject;
 
 /// What Seawall should reach, beside the best of the peers.
 const GOAL: Goal = Goal::AtLeast(2.0);
 
-/// Prints the tables, then a line a figure.
+/// Prints the tables.
 pub(crate) fn print(subjects: &[Subject], measurements: &Measurements) {
-    println!("Requests for each second of the server's processor time, medians:\n");
+    println!("Calls for each second of the server's processor, medians and their spreads:\n");
     let mut rows = Vec::new();
-    for sampled in SAMPLED {
+    for load in Load::all() {
         for subject in subjects {
-            let cells = SHAPES.map(|shape| {
-                let series = measurements.series(*subject, shape, sampled);
-                format!("{:.0}", Spread::of(series.per_cpu_second.iter().copied()).median)
-            });
-            let [usual, single, one] = cells;
-            rows.push([subject.to_string(), sampled.name().to_owned(), usual, single, one]);
+            let Spread { low, median, high } = measurements.of(*subject, load);
+            let cells = [median, low, high].map(|value| format!("{value:.0}"));
+            let [median, low, high] = cells;
+            let sampled = load.sampled.name().to_owned();
+            rows.push([subject.to_string(), load.shape.to_string(), sampled, median, low, high]);
         }
     }
-    let [usual, single, one] = SHAPES.map(|shape| shape.to_string());
-    println!("{}", table(["server", "% sampled", &usual, &single, &one], &rows));
-    println!("Spans that have arrived, where all calls are sampled:\n");
+    println!("{}", table(["server", "load", "% sampled", "median", "from", "to"], &rows));
+    println!("Spans that have come, where all calls are sampled:\n");
     let rows: Vec<_> =
-        measurements.spans.iter().map(|spans| [spans.subject.to_string(), format!("{:.1}", percent(spans))]).collect();
+        measurements.spans.iter().map(|(subject, percent)| [subject.to_string(), format!("{percent:.1}")]).collect();
     println!("{}", table(["server", "%"], &rows));
-    for figure in figures(subjects, measurements) {
-        println!("{figure}");
-    }
 }
 
-/// All that was measured.
-pub(crate) fn json(subjects: &[Subject], measurements: &Measurements) -> serde_json::Value {
-    let series: Vec<_> = measurements
-        .series
-        .iter()
-        .map(|series| {
-            json!({
-                "server": series.subject.name(),
-                "shape": series.shape.to_string(),
-                "sampled_percent": series.sampled.name(),
-                "per_cpu_second": series.per_cpu_second,
-                "per_second": series.per_second,
-            })
-        })
-        .collect();
-    let spans = measurements.spans.iter().map(|spans| (spans.subject.to_string(), percent(spans).into()));
-    let figures: Vec<_> = figures(subjects, measurements).iter().map(Figure::json).collect();
-    json!({
-        "series": series,
-        "spans_arrived_percent": serde_json::Value::Object(spans.collect()),
-        "figures": figures,
-    })
+/// Writes all that was measured, and a plot of it, into the folder `out`.
+pub(crate) fn write(out: &Path, machine: &Machine, subjects: &[Subject], measurements: &Measurements) -> Result<()> {
+    let spans = measurements.spans.iter().map(|(subject, percent)| (subject.to_string(), (*percent).into()));
+    let all = json!({
+        "machine": machine.json(),
+        "calls_per_cpu_second": measurements.rounds.json(),
+        "spans_percent": serde_json::Value::Object(spans.collect()),
+        "figures": figures(subjects, measurements).iter().map(Figure::json).collect::<Vec<_>>(),
+    });
+    std::fs::create_dir_all(out)?;
+    std::fs::write(out.join("peers.json"), serde_json::to_string_pretty(&all)? + "\n")?;
+    let bars = Load::all().flat_map(|load| subjects.iter().map(move |subject| bar(measurements, load, *subject)));
+    let title = "Servers with everything on";
+    plot::bars(
+        &out.join("peers.svg"),
+        title,
+        "thousand calls for each second of its processor",
+        &bars.collect::<Vec<_>>(),
+    )?;
+    println!("results: {}", out.display());
+    Ok(())
+}
+
+fn bar(measurements: &Measurements, load: Load, subject: Subject) -> Bar {
+    let Spread { low, median, high } = measurements.of(subject, load);
+    let [low, median, high] = [low, median, high].map(|value| value / 1_000.0);
+    let name = format!("{subject}, {}, {} %", load.shape, load.sampled.name());
+    Bar { name, value: Spread { low, median, high }, is_ours: subject == Subject::Seawall }
 }
 
 /// Ours beside the best of the others, with each load; and whether ours loses spans.
-fn figures(subjects: &[Subject], measurements: &Measurements) -> Vec<Figure> {
-    let loads = SAMPLED.into_iter().flat_map(|sampled| SHAPES.map(|shape| (sampled, shape)));
-    let ratios = loads.map(|(sampled, shape)| figure(subjects, measurements, sampled, shape));
-    let ours = measurements.spans.iter().filter(|spans| spans.subject == Subject::Seawall);
-    let arrived = ours.map(|spans| Figure::counted("peers/spans-percent", percent(spans), Goal::AtLeast(100.0)));
-    ratios.chain(arrived).collect()
-}
-
-fn figure(subjects: &[Subject], measurements: &Measurements, sampled: Sampled, shape: Shape) -> Figure {
-    let name = format!("peers/{shape}/{}", sampled.name());
-    let of = |subject: Subject| &measurements.series(subject, shape, sampled).per_cpu_second;
-    let median = |subject: Subject| Spread::of(of(subject).iter().copied()).median;
+pub(crate) fn figures(subjects: &[Subject], measurements: &Measurements) -> Vec<Figure> {
     let peers = subjects.iter().copied().filter(|subject| *subject != Subject::Seawall);
-    let Some(best) = peers.max_by(|a, b| median(*a).total_cmp(&median(*b))) else {
-        return Figure::missing(name, GOAL, "no peer was measured");
-    };
-    let ratios = of(Subject::Seawall).iter().zip(of(best)).map(|(ours, theirs)| ours / theirs);
-    Figure::measured(name, Spread::of(ratios), GOAL).note(format!("the best is {best}"))
+    let (documented, tuned): (Vec<_>, Vec<_>) = peers.partition(|peer| peer.is_as_documented());
+    let mut figures = Vec::new();
+    for (kind, peers) in [("best", documented), ("tuned", tuned)] {
+        figures.extend(Load::all().map(|load| figure(kind, &peers, measurements, load)));
+    }
+    let ours = measurements.spans.get(&Subject::Seawall);
+    figures.extend(ours.map(|percent| Figure::counted("spans-counted-percent", *percent, Goal::AtLeast(100.0))));
+    figures
 }
 
-fn percent(spans: &Spans) -> f64 {
-    100.0 * spans.arrived as f64 / spans.calls as f64
+fn figure(kind: &str, peers: &[Subject], measurements: &Measurements, load: Load) -> Figure {
+    let name = format!("cpu-{}-to-{kind}-peer-{}", load.sampled.name(), load.shape);
+    let median = |subject: Subject| measurements.of(subject, load).median;
+    let Some(best) = peers.iter().copied().max_by(|a, b| median(*a).total_cmp(&median(*b))) else {
+        return Figure::missing(name, GOAL, "not measured");
+    };
+    let [ours, theirs] = [Subject::Seawall, best].map(|subject| Run { load, subject });
+    let ratio = measurements.rounds.ratio(&ours, &theirs).expect("all were measured");
+    Figure::measured(name, ratio, GOAL).note(format!("beside {best}"))
 }
 
 impl Measurements {
-    fn series(&self, subject: Subject, shape: Shape, sampled: Sampled) -> &Series {
-        let is_it = |series: &&Series| series.subject == subject && series.shape == shape && series.sampled == sampled;
-        self.series.iter().find(is_it).expect("all loads are put on all servers")
+    fn of(&self, subject: Subject, load: Load) -> Spread {
+        self.rounds.of(&Run { load, subject }).expect("all were measured")
     }
 }
