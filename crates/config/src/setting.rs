@@ -39,10 +39,13 @@ parsed! {
     SocketAddr: "an address such as 127.0.0.1:50051",
 }
 
+/// What is longer is no duration that anybody waits for, and some would be later than a clock can tell.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 impl Setting for Duration {
-    const KIND: &'static str = "a duration such as 250ms, 10s or 5min";
+    const KIND: &'static str = "a duration such as 250ms, 10s or 5min, of 100 years at most";
     fn parse(text: &str) -> Option<Self> {
-        humantime::parse_duration(text.trim()).ok()
+        humantime::parse_duration(text.trim()).ok().filter(|duration| *duration <= DURATION_MAX)
     }
 }
 

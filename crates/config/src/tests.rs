@@ -60,10 +60,21 @@ fn a_section_that_several_share_is_told_once() {
         lines,
         [
             "2 mistakes in the settings:",
-            "- tls.every = \"soon\" (from SEAWALL_TLS_EVERY): must be a duration such as 250ms, 10s or 5min",
+            "- tls.every = \"soon\" (from SEAWALL_TLS_EVERY): must be a duration such as 250ms, 10s or 5min, of 100 \
+             years at most",
             "- tls.key (SEAWALL_TLS_KEY): must be set where tls.cert is",
         ]
     );
+}
+
+/// A connection whose age was to be longer than a clock can tell had a panic instead.
+#[test]
+fn a_duration_that_no_clock_can_tell_is_a_mistake() {
+    for (text, is_good) in [("99years", true), ("101years", false), ("580000000000years", false)] {
+        let mut reader = Reader::new("", "", [("SEAWALL_POOL_TIMEOUT", text)]);
+        reader.section("pool").get::<Duration>("timeout", "1s", "");
+        assert_eq!(reader.finish().is_ok(), is_good, "{text}");
+    }
 }
 
 #[test]

@@ -169,6 +169,15 @@ fn concurrency(section: &mut Section<'_>) -> Option<ConcurrencyConfig> {
     Some(ConcurrencyConfig { algorithm, streams_max, ..ConcurrencyConfig::default() })
 }
 
+/// Whether one cannot be listened on while the other is.
+fn is_taken(one: SocketAddr, other: SocketAddr) -> bool {
+    // Any address of IPv6 is also any of IPv4.
+    let holds = |one: SocketAddr, other: SocketAddr| {
+        one.ip() == other.ip() || one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
+    one.port() == other.port() && one.port() != 0 && (holds(one, other) || holds(other, one))
+}
+
 impl Config {
     /// What takes connections by TLS, if that is spoken. Blocks while it reads files.
     pub(crate) fn acceptor(&self) -> Result<Option<tls::Acceptor>, tls::TlsError> {
@@ -181,7 +190,7 @@ impl Config {
         let positive = |timeout: &Duration| !timeout.is_zero();
         // Without a certificate of its own, the section is for what this process calls.
         let tls = tls::Config::read(&mut section.beside("tls")).filter(|tls| tls.cert.is_some());
-        Self {
+        let config = Self {
             auth: auth(&mut section.beside("auth"), tls.is_some()),
             tls,
             reflection: section.get(
@@ -309,6 +318,13 @@ impl Config {
             ),
             concurrency: concurrency(section),
             cpu: cpu(section),
+        };
+        if is_taken(config.metrics_listen, config.listen) {
+            section.refuse("metrics_listen", "another address than server.listen, or another port of it");
         }
+        config
     }
 }
+
+#[cfg(test)]
+mod tests;
