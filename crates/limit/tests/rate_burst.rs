@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use seawall_limit::{Ask, Decision, Key, RateConfig, RateKind, RateLayer, RateLimiter};
+use seawall_propagation::with_peer;
 use tonic::body::Body;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
@@ -219,9 +220,13 @@ async fn an_idle_key_gives_way_to_a_new_one() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_are_told_apart_by_what_the_configuration_names() {
+    /// Where a request comes from.
+    #[derive(Clone, Copy)]
+    struct From(std::net::SocketAddr);
+
     let peer = |ip: &str| -> std::net::SocketAddr { (ip.parse::<std::net::IpAddr>().unwrap(), 4711).into() };
     let request = |path: &str, tenant: Option<&str>, ip: &str| {
-        let mut request = Request::builder().uri(path).extension(peer(ip));
+        let mut request = Request::builder().uri(path).extension(From(peer(ip)));
         if let Some(tenant) = tenant {
             request = request.header("x-tenant", tenant);
         }
@@ -229,7 +234,9 @@ async fn calls_are_told_apart_by_what_the_configuration_names() {
     };
     let same = |key: Vec<Key>, a: &Request<()>, b: &Request<()>| {
         let limiter = limiter(RateConfig { key, ..RateConfig::default() });
-        limiter.key(a) == limiter.key(b)
+        let key =
+            |request: &Request<()>| with_peer(request.extensions().get::<From>().unwrap().0, || limiter.key(request));
+        key(a) == key(b)
     };
     let tenant = || Key::Metadata("x-tenant".into());
     let base = request("/a/b", Some("1"), "10.0.0.1");

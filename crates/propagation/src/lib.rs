@@ -17,11 +17,12 @@
 //!
 //! # Structure
 //! `lib.rs` is what travels and its scope; `inbound.rs` and `outbound.rs` are the layers; `caller.rs` is who
-//! makes a call, which does not travel.
+//! makes a call, and `peer.rs` from where, which do not travel.
 
 mod caller;
 mod inbound;
 mod outbound;
+mod peer;
 
 use std::future::Future;
 
@@ -31,6 +32,7 @@ use tokio::task::futures::TaskLocalFuture;
 pub use caller::Caller;
 pub use inbound::{Inbound, InboundLayer, ScopedBody, ScopedFuture};
 pub use outbound::{Outbound, OutboundLayer};
+pub use peer::{peer, with_peer};
 
 /// The header with the criticality of a call.
 pub const CRITICALITY: HeaderName = HeaderName::from_static("seawall-criticality");

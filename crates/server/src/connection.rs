@@ -9,6 +9,7 @@ mod conduct;
 mod streams;
 mod watched;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -88,15 +89,17 @@ pub(crate) async fn drive<I, S, B>(
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error = tonic::Status> + Send + 'static,
 {
-    let (cut, streams) = (Arc::new(OnceLock::new()), Streams::new(config.message_timeout, config.stream_stall_timeout));
+    let (cut, streams) =
+        (Arc::new(OnceLock::new()), Streams::new(peer, config.message_timeout, config.stream_stall_timeout));
     let conduct = Conduct::new(config.ping_interval_min, config.concurrent_streams_max, Instant::now());
     let io = Watched::new(io, conduct, config.handshake_timeout, Arc::clone(&cut));
+    // Calls of one connection begin one after the other, so that none needs a copy.
+    let stack = RefCell::new(stack);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
         if let Some(identity) = &identity {
             request.extensions_mut().insert(identity.clone());
         }
-        streams::begin(|| stack.clone().call(request))
+        streams::begin(peer, || stack.borrow_mut().call(request))
     });
     let mut connection = pin!(protocol(config, streams.clone()).serve_connection(TokioIo::new(io), service));
     let ended = tokio::select! {

@@ -1,10 +1,10 @@
 //! The inbound layer.
 
-use std::net::SocketAddr;
 use std::task::{Context as TaskContext, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
+use seawall_propagation::peer;
 use seawall_trace::extract;
 use tower::{Layer, Service};
 
@@ -64,7 +64,6 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let path = request.uri().path();
         let parent = extract(request.headers());
-        let peer = || request.extensions().get::<SocketAddr>().copied();
         let mut record = Record::begin(self.methods.get(path), parent, begins(path), peer);
         let call = record.enter(|| self.inner.call(request));
         ResponseFuture::new(call, record)

@@ -68,9 +68,9 @@ pub enum Key {
     /// The method, by its path.
     Method,
     /// Who makes the call, where that is known: a [`Caller`](seawall_propagation::Caller) in the request's
-    /// extensions. Otherwise the address that the connection comes from, which the server notes there as a
-    /// [`SocketAddr`](std::net::SocketAddr): one IPv4 address, or one /64 of IPv6, which is what one
-    /// caller has. A header would be for the caller to choose.
+    /// extensions. Otherwise the address that the connection comes from ([`peer`](seawall_propagation::peer)):
+    /// one IPv4 address, or one /64 of IPv6, which is what one caller has. A header would be for the caller
+    /// to choose.
     Caller,
     /// The value of a metadata key, such as `x-tenant`. Calls without it share a bucket.
     Metadata(String),

@@ -1,10 +1,10 @@
 //! What calls are told apart by, taken from a request.
 
 use std::hash::Hasher as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::{HeaderName, Request};
-use seawall_propagation::Caller;
+use seawall_propagation::{Caller, peer};
 use sha2::{Digest as _, Sha256};
 
 use super::{Buckets, Key, RateLimiter};
@@ -64,7 +64,7 @@ fn feed<B>(parts: &[Part], request: &Request<B>, mut sink: impl FnMut(&[u8])) {
             Part::Method => text(Some(request.uri().path().as_bytes())),
             Part::Caller => match request.extensions().get::<Caller>() {
                 Some(caller) => text(Some(caller.as_bytes())),
-                None => text(Some(&address(request).to_be_bytes())),
+                None => text(Some(&address().to_be_bytes())),
             },
             Part::Metadata(name) => text(request.headers().get(name).map(http::HeaderValue::as_bytes)),
         }
@@ -72,9 +72,9 @@ fn feed<B>(parts: &[Part], request: &Request<B>, mut sink: impl FnMut(&[u8])) {
 }
 
 /// The address without what one caller can choose of it.
-fn address<B>(request: &Request<B>) -> u128 {
+fn address() -> u128 {
     const NETWORK_OF_A_CALLER: u128 = !0 << 64;
-    match request.extensions().get().map(|peer: &SocketAddr| peer.ip().to_canonical()) {
+    match peer().map(|peer| peer.ip().to_canonical()) {
         Some(IpAddr::V4(ip)) => u128::from(ip.to_ipv6_mapped()),
         Some(IpAddr::V6(ip)) => u128::from(ip) & NETWORK_OF_A_CALLER,
         None => 0,

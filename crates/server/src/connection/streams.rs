@@ -14,6 +14,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +26,7 @@ use http::{Response, StatusCode};
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use seawall_deadline::Deadline;
+use seawall_propagation::with_peer;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
@@ -52,8 +54,8 @@ enum Answer {
 }
 
 /// Begins a call, whose answer it marks.
-pub(super) fn begin<F: Future>(call: impl FnOnce() -> F) -> Call<F> {
-    let (call, deadline) = seawall_deadline::noted(call);
+pub(super) fn begin<F: Future>(peer: SocketAddr, call: impl FnOnce() -> F) -> Call<F> {
+    let (call, deadline) = with_peer(peer, || seawall_deadline::noted(call));
     BEGUN.set(deadline);
     Call { call }
 }
@@ -87,6 +89,7 @@ pub(super) struct Streams(Arc<Open>);
 
 #[derive(Debug)]
 struct Open {
+    peer: SocketAddr,
     /// What a peer is given to read an answer of one message.
     message_timeout: Duration,
     /// And to go on to read another one.
@@ -98,9 +101,9 @@ struct Open {
 }
 
 impl Streams {
-    pub(super) fn new(message_timeout: Duration, stall_timeout: Duration) -> Self {
+    pub(super) fn new(peer: SocketAddr, message_timeout: Duration, stall_timeout: Duration) -> Self {
         let (now, total, none) = Default::default();
-        Self(Arc::new(Open { message_timeout, stall_timeout, now, total, none }))
+        Self(Arc::new(Open { peer, message_timeout, stall_timeout, now, total, none }))
     }
 
     /// Returns when there has been no call for this long. Cancel-safe.
@@ -168,7 +171,7 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         ANSWERS.set(None);
-        let (polled, had_something) = noted(|| this.stream.poll(cx));
+        let (polled, had_something) = noted(|| with_peer(this.counted.0.peer, || this.stream.poll(cx)));
         if polled.is_ready() {
             return Poll::Ready(());
         }
