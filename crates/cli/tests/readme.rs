@@ -123,12 +123,12 @@ fn every_command_of_the_readme_does_what_it_says() {
     assert!(found.is_ok(), "grpcurl is not on PATH; `cargo seawall test` gets it and sets PATH");
     let mut copy = Copy::new();
     let blocks = blocks();
-    let [up, calls, looks, trace, policies, test, new] = &blocks[..] else {
+    let [up, calls, looks, trace, profile, policies, test, new] = &blocks[..] else {
         panic!("the README has {} blocks", blocks.len())
     };
 
     assert_eq!(up, &["cargo seawall up"]);
-    calls_traces_and_policies(&mut copy, calls, looks, trace, policies);
+    calls_traces_and_policies(&mut copy, calls, looks, trace, profile, policies);
     if !is_left_out("POSTGRES") {
         on_postgres(&copy, calls);
     }
@@ -143,6 +143,7 @@ fn calls_traces_and_policies(
     calls: &[String],
     looks: &[String],
     trace: &[String],
+    profile: &[String],
     policies: &[String],
 ) {
     copy.up();
@@ -158,6 +159,12 @@ fn calls_traces_and_policies(
     };
     let traced = (0..50).map(|_| copy.run(trace)).find(complete);
     assert!(traced.is_some(), "the trace is not complete:\n{}", copy.run(trace));
+    if Command::new("go").arg("version").output().is_ok() {
+        let profiled = copy.run(&copy.here(profile));
+        assert!(profiled.contains("Type: cpu"), "{profiled}");
+    } else {
+        println!("skipped: go is not on PATH, so no profile is looked at");
+    }
     let again = &copy.here(calls)[1..];
     assert!(placed.ends_with(&copy.run(again)), "the same key got another answer than\n{placed}");
     let policies = copy.run(&copy.here(policies));

@@ -1,9 +1,13 @@
-//! What is answered on the metrics port, over HTTP/1.1: `/metrics`, `/livez`, `/readyz`, `/policies`.
+//! What is answered on the metrics port, over HTTP/1.1: `/metrics`, `/livez`, `/readyz`, `/policies`,
+//! `/debug/pprof/profile`.
 //!
 //! `GET /policies` is what breakers, limits, budgets and endpoints know right now, and the policies in
 //! force, as JSON.
 //! `PUT /policies/breakers/NAME?set=open` commands one of them. It is PUT because no page in a browser
-//! can send that to another origin without asking first. Both are answered only where the settings say so.
+//! can send that to another origin without asking first. Both are answered only where the settings say so,
+//! and so are profiles.
+
+mod profiles;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -61,8 +65,15 @@ pub(crate) async fn run(listener: TcpListener, health: Health, admin: Admin) {
         let health = health.clone();
         connections.spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(request.method(), request.uri(), &health, admin);
-                async move { Ok::<_, Infallible>(answer) }
+                let health = health.clone();
+                async move {
+                    let (method, uri) = (request.method(), request.uri());
+                    Ok::<_, Infallible>(match uri.path().strip_prefix("/debug/pprof/") {
+                        // hyper drops this where the peer goes away.
+                        Some(name) => profiles::answer(method, name, uri.query(), admin).await,
+                        None => answer(method, uri, &health, admin),
+                    })
+                }
             });
             let mut http1 = http1::Builder::new();
             http1.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -99,7 +110,8 @@ fn answer(method: &Method, uri: &Uri, health: &Health, admin: Admin) -> Response
         }
         _ => plain(
             StatusCode::NOT_FOUND,
-            "/metrics for Prometheus, /livez and /readyz for probes, /policies for the state of breakers and limits\n",
+            "/metrics for Prometheus, /livez and /readyz for probes, /policies for the state of breakers and limits, \
+             /debug/pprof/profile for what the processors do\n",
         ),
     }
 }

@@ -14,7 +14,7 @@ use seawall_limit::{
 pub struct Config {
     /// Where gRPC is served; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where `/metrics`, `/livez`, `/readyz` and `/policies` are served; port 0 takes a free one.
+    /// Where `/metrics`, `/livez`, `/readyz`, `/policies` and `/debug/pprof` are served; port 0 takes a free one.
     pub metrics_listen: SocketAddr,
     /// How long calls in flight may take to end at shutdown.
     pub drain_timeout: Duration,
@@ -66,7 +66,7 @@ pub struct Config {
     pub cpu: Option<CpuShedderConfig>,
 }
 
-/// What `/policies` of the metrics port is for.
+/// What `/policies` and the profiles of the metrics port are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Admin {
     /// Nothing.
@@ -201,13 +201,13 @@ impl Config {
             admin: section.get(
                 "admin",
                 "off",
-                "what /policies of the metrics port is for: off, read, or write, which is also to command; for development",
+                "what /policies and /debug/pprof of the metrics port are for: off, read, or write, which is also to command",
             ),
             listen: section.get("listen", &on_loopback(port), "where gRPC is served; port 0 takes a free one"),
             metrics_listen: section.get(
                 "metrics_listen",
                 &on_loopback(metrics_port),
-                "where /metrics, /livez, /readyz and /policies are served; port 0 takes a free one",
+                "where /metrics, /livez, /readyz, /policies and /debug/pprof are served; port 0 takes a free one",
             ),
             drain_timeout: section.get("drain_timeout", "10s", "how long calls in flight may take to end at shutdown"),
             timeout_default: section.checked(

@@ -13,7 +13,7 @@
 //! a reset; `routes.rs` finds the service of a call; `limits.rs` has what the stack's limits are. `serve.rs`
 //! accepts and drains connections, which `listener.rs` takes from TCP, of each peer as many as `peers.rs`
 //! allows; `connection.rs` is the life of one and how it is judged. `admission.rs` decides who may call;
-//! `admin.rs` answers on the metrics port; `config.rs` are the settings; `launch.rs`
+//! `admin.rs` answers on the metrics port, with `runtime.rs` among the metrics; `config.rs` are the settings; `launch.rs`
 //! starts a process and `handover.rs` the one after it.
 
 mod admin;
@@ -28,6 +28,7 @@ mod panics;
 mod peers;
 mod protocol;
 mod routes;
+mod runtime;
 mod serve;
 mod stack;
 mod unary;
@@ -278,6 +279,7 @@ impl Bound {
         let sampling = self.limits.sampling();
         // Shown for as long as it is held.
         let _in_force = admin::show_in_force(&self.policies);
+        let _observed = runtime::observe(&tokio::runtime::Handle::current());
         let layer = self.admission.layer();
         let stack = stack::stack(self.routes, &self.policies, self.limits, layer, &self.config);
         let listener = PerPeer::new(self.listener, self.config.connections_per_peer_max);

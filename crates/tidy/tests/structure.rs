@@ -19,6 +19,7 @@ const ROWS: [&[&str]; 11] = [
         "seawall-deadline",
         "seawall-health",
         "seawall-limit",
+        "seawall-profile",
         "seawall-resource",
         "seawall-retry",
         "seawall-shutdown",
