@@ -1,7 +1,7 @@
 //! The connections to one endpoint: one HTTP/2 connection, made when it is needed and kept, and more
 //! where the peer takes no more calls on it.
 //!
-//! hyper would queue the calls beyond the peer's limit where nobody sees them, so they are counted here:
+//! h2 would queue the calls beyond the peer's limit where nobody sees them, so they are counted here:
 //! a connection never has more than the peer takes at a time. A call that finds no room has another
 //! connection made, up to a bound, and waits for that or for room.
 //!
@@ -27,9 +27,10 @@
 mod choice;
 mod dialler;
 mod heard;
+mod http2;
 mod line;
 mod said;
-mod tasks;
+mod sending;
 
 use std::io;
 use std::pin::pin;
@@ -37,26 +38,25 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri};
-use hyper::client::conn::http2::SendRequest;
+use http::{HeaderMap, HeaderName, Request, Response, Uri, header};
+use http_body::Body as _;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::Config;
-use crate::answer::{ResponseBody, answered, failed};
+use crate::answer::{ResponseBody, answered, failed, refused};
 use crate::resend::{elsewhere, unsent};
 use crate::secure::Secure;
 use crate::signals::Signals;
 use crate::wait::Waits;
 use choice::{Choice, choose, is_available};
 use dialler::{Dialler, nanos, standings};
+use http2::Sender;
 pub(crate) use line::Place;
 use line::State;
-
-/// The way to send on a connection.
-type Sender = SendRequest<Body>;
+use sending::send;
 
 /// An endpoint and the connections to it, which end with it.
 #[derive(Debug)]
@@ -113,23 +113,27 @@ impl Connection {
             Some(placed) => Ok(placed),
             None => self.place(request.extensions().get().cloned()).await,
         };
-        let (mut sender, place) = match placed {
+        let (sender, place) = match placed {
             Ok(placed) => placed,
             Err(Unready::Failed(cause)) => return Err(unsent("the peer cannot be reached", cause, request)),
             Err(Unready::Elsewhere) => return Err(elsewhere(request)),
         };
         place.called();
         let margin = self.dialler.config.deadline_margin;
-        match sender.try_send_request(request).await {
-            Ok(response) => {
-                place.answered();
-                Ok(answered(response, place, margin))
-            }
-            Err(mut error) => match error.take_message() {
-                Some(request) => Err(unsent("the peer has closed the connection", error.into_error(), request)),
-                None => Err(failed(error.into_error(), margin)),
-            },
+        if let Err(error) = sender.check() {
+            return Err(unsent("the peer has closed the connection", error, request));
         }
+        let (mut head, body) = request.into_parts();
+        without_connection_headers(&mut head.headers);
+        let is_empty = body.is_end_stream();
+        let (response, stream) = sender.open(Request::from_parts(head, ()), is_empty).map_err(refused)?;
+        let sending = if is_empty { None } else { Some(send(body, stream).await) };
+        let response = response.await.map_err(|error| failed(error, margin))?;
+        if let Some(sending) = sending {
+            sending.answered();
+        }
+        place.answered();
+        Ok(answered(response, place, margin))
     }
 
     /// A place on a connection, if there is one without waiting.
@@ -196,6 +200,17 @@ impl Connection {
         if is_first {
             self.runtime.spawn(Arc::clone(&self.dialler).run(index));
         }
+    }
+}
+
+/// Takes away what HTTP/2 does not have (RFC 9113, 8.2.2).
+fn without_connection_headers(headers: &mut HeaderMap) {
+    let is_one = |name: &HeaderName| {
+        matches!(*name, header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE)
+            || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+    };
+    while let Some(name) = headers.keys().find(|name| is_one(name)).cloned() {
+        headers.remove(name);
     }
 }
 

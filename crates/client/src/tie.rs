@@ -1,6 +1,6 @@
 //! A stream of requests that ends with its answer.
 //!
-//! The parts of a call are held by several: the body of the request by a task of hyper's that sends it,
+//! The parts of a call are held by several: the body of the request by a task that sends it,
 //! the answer by the caller. h2 resets a stream only when nobody holds any part of it, so that dropping
 //! the answer of a call whose requests still go on would tell the peer nothing, and have it work until
 //! the deadline. Here the answer is tied to the request, which breaks off when the answer is dropped.
@@ -141,7 +141,7 @@ impl http_body::Body for Tied {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.project();
         if this.answer.poll(cx).is_ready() {
-            // hyper resets the stream with the reason that it finds in the error.
+            // The stream is reset with the reason that is found in the error.
             let cancelled = h2::Error::from(Reason::CANCEL);
             return Poll::Ready(Some(Err(Status::from_error(Box::new(cancelled)))));
         }

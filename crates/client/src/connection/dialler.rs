@@ -7,16 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::uri::Authority;
-use hyper::client::conn::http2::Builder;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Sender;
 use super::choice::{Choice, Standing, choose};
 use super::heard::{Heard, hearing};
+use super::http2::{self, Probes, Sender};
 use super::line::{Line, State, Usage};
-use super::tasks::Tasks;
 use crate::Config;
 use crate::secure::Secure;
 use crate::signals::Signals;
@@ -87,10 +84,10 @@ impl Dialler {
         loop {
             let begun = Instant::now();
             let failed = match self.connect().await {
-                Ok((sender, usage, connection)) => {
+                Ok((sender, usage, end)) => {
                     self.set(index, State::Ready(Line::new(sender, Arc::clone(&usage))));
                     self.signals.changed();
-                    if let End::Surplus = self.driven(index, &usage, connection).await {
+                    if let End::Surplus = self.driven(index, &usage, &end).await {
                         return;
                     }
                     self.signals.lost();
@@ -141,38 +138,35 @@ impl Dialler {
     }
 
     /// Connects, and hears the peer's settings: how many calls it takes, and that it is there at all.
-    async fn connect(&self) -> Result<(Sender, Arc<Usage>, impl Future<Output = hyper::Result<()>> + use<>), Unmade> {
+    async fn connect(&self) -> Result<(Sender, Arc<Usage>, Arc<http2::End>), Unmade> {
         let Config { connector, connect_timeout, keepalive_timeout, .. } = &self.config;
         let heard = Arc::new(Heard::new(Arc::clone(&self.room)));
+        let usage = Arc::new(Usage::new(Arc::clone(&heard), Arc::clone(&self.room)));
+        let interval = Duration::from_nanos(self.keepalive_interval.load(Ordering::Relaxed));
+        let probes = Probes { interval, timeout: *keepalive_timeout };
         let connected = async {
             let io = self.secure.over(connector.connect(&self.endpoint).await?).await?;
-            let (sender, connection) = Builder::new(Tasks)
-                .timer(TokioTimer::new())
-                .keep_alive_interval(Duration::from_nanos(self.keepalive_interval.load(Ordering::Relaxed)))
-                .keep_alive_timeout(*keepalive_timeout)
-                .handshake(TokioIo::new(hearing(io, Arc::clone(&heard))))
-                .await
-                .map_err(io::Error::other)?;
-            let mut connection = Box::pin(connection);
+            let io = hearing(io, Arc::clone(&heard));
+            let (sender, end) = http2::connect(io, Arc::clone(&usage), probes).await?;
             tokio::select! {
-                () = heard.settled() => Ok((sender, connection)),
-                ended = &mut connection => Err(match ended {
+                () = heard.settled() => Ok((sender, end)),
+                ended = end.come() => Err(match ended {
                     _ if heard.is_settled() => Unmade::Gone,
                     Ok(()) => Unmade::Failed(closes()),
-                    Err(error) => Unmade::Failed(io::Error::other(error)),
+                    Err(error) => Unmade::Failed(error),
                 }),
             }
         };
         let connected = timeout(*connect_timeout, connected).await;
-        let (sender, connection) = connected.map_err(|_| Unmade::Failed(io::ErrorKind::TimedOut.into()))??;
-        Ok((sender, Arc::new(Usage::new(heard, Arc::clone(&self.room))), connection))
+        let (sender, end) = connected.map_err(|_| Unmade::Failed(io::ErrorKind::TimedOut.into()))??;
+        Ok((sender, usage, end))
     }
 
-    async fn driven(&self, index: usize, usage: &Usage, connection: impl Future<Output = hyper::Result<()>>) -> End {
-        let mut connection = pin!(connection);
+    async fn driven(&self, index: usize, usage: &Usage, end: &http2::End) -> End {
+        let mut end = pin!(end.come());
         loop {
             tokio::select! {
-                ended = &mut connection => {
+                ended = &mut end => {
                     if let Err(error) = ended {
                         tracing::debug!(endpoint = %self.endpoint, %error, "connection ended");
                     }

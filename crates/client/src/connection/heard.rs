@@ -1,12 +1,15 @@
 //! The I/O of a connection, on which is heard what the peer says of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::io::InspectReader;
 
+use super::dialler::nanos;
 use super::said::{Reader, Said};
 
 /// What the peer has said so far.
@@ -16,6 +19,9 @@ pub(super) struct Heard {
     settled: Notify,
     streams_max: AtomicUsize,
     has_too_many_pings: AtomicBool,
+    begun: Instant,
+    /// When something was last read, in nanoseconds since then.
+    last: AtomicU64,
     /// Told when there may be more room.
     room: Arc<Notify>,
 }
@@ -28,6 +34,8 @@ impl Heard {
             // Without a word of it there is no limit (RFC 9113, 6.5.2).
             streams_max: AtomicUsize::new(usize::MAX),
             has_too_many_pings: AtomicBool::new(false),
+            begun: Instant::now(),
+            last: AtomicU64::new(0),
             room,
         }
     }
@@ -54,6 +62,11 @@ impl Heard {
         self.has_too_many_pings.load(Ordering::Relaxed)
     }
 
+    /// When something has last come from it.
+    pub(super) fn last(&self) -> Instant {
+        self.begun + Duration::from_nanos(self.last.load(Ordering::Relaxed))
+    }
+
     fn hear(&self, said: Said) {
         match said {
             Said::Settings(streams_max) => {
@@ -72,5 +85,8 @@ impl Heard {
 /// The I/O, of which every byte that is read is heard.
 pub(super) fn hearing<I: AsyncRead>(io: I, heard: Arc<Heard>) -> InspectReader<I, impl FnMut(&[u8])> {
     let mut reader = Reader::new();
-    InspectReader::new(io, move |bytes| reader.read(bytes, |said| heard.hear(said)))
+    InspectReader::new(io, move |bytes| {
+        heard.last.store(nanos(heard.begun.elapsed()), Ordering::Relaxed);
+        reader.read(bytes, |said| heard.hear(said));
+    })
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use super::Sender;
 use super::choice::Standing;
 use super::heard::Heard;
+use super::http2::Sender;
 
 /// How a connection is; `connection.rs` says what a call does in each.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! What a peer says of a connection as a whole: its settings, and that it goes away.
 //!
-//! hyper keeps both to itself: it queues calls beyond the peer's limit where nobody sees them, and does
+//! h2 keeps both to itself: it queues calls beyond the peer's limit where nobody sees them, and does
 //! not tell the words that come with a GOAWAY. So those frames are read here as they pass (RFC 9113,
 //! sections 6.5 and 6.8).
 
