@@ -66,4 +66,4 @@ restart-drill *args:
 
 # Compares with others: `just bench stack`, `just bench size`, `just bench peers`, `just bench policies`
 bench name *args:
-    cargo run --profile {{ if name == "policies" { "release" } else { "plain" } }} --manifest-path bench/Cargo.toml --bin {{ name }} -- {{ args }}
+    cargo run --profile {{ if name =~ "^(client|policies)$" { "release" } else { "plain" } }} --manifest-path bench/Cargo.toml --bin {{ name }} -- {{ args }}
