@@ -11,9 +11,11 @@ mod watched;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -26,13 +28,14 @@ use seawall_auth::tls::{Acceptor, PeerIdentity};
 use seawall_shutdown::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
+use tonic::codegen::StdError;
 use tower::Service;
 
 use crate::config::Config;
 
 use conduct::Conduct;
 use streams::Streams;
-use watched::Watched;
+use watched::Shared;
 
 /// Bounds on what a peer may reset before its calls were even accepted, or make us reset.
 const PENDING_ACCEPT_RESETS_MAX: usize = 20;
@@ -92,7 +95,7 @@ pub(crate) async fn drive<I, S, B>(
     let (cut, streams) =
         (Arc::new(OnceLock::new()), Streams::new(peer, config.message_timeout, config.stream_stall_timeout));
     let conduct = Conduct::new(config.ping_interval_min, config.concurrent_streams_max, Instant::now());
-    let io = Watched::new(io, conduct, config.handshake_timeout, Arc::clone(&cut));
+    let io = Shared::new(io, conduct, config.handshake_timeout, Arc::clone(&cut));
     // Calls of one connection begin one after the other, so that none needs a copy.
     let stack = RefCell::new(stack);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -101,13 +104,13 @@ pub(crate) async fn drive<I, S, B>(
         }
         streams::begin(peer, || stack.borrow_mut().call(request))
     });
-    let mut connection = pin!(protocol(config, streams.clone()).serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(protocol(config, streams.clone()).serve_connection(TokioIo::new(io.clone()), service));
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = sent(connection.as_mut(), &io) => ended,
         grace = grace(&streams, config, &shutdown) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
-                ended = connection => ended,
+                ended = sent(connection, &io) => ended,
                 () = over(grace, &shutdown) => Ok(()),
             }
         }
@@ -118,6 +121,22 @@ pub(crate) async fn drive<I, S, B>(
     } else if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
+}
+
+/// Drives a connection, and sends what it has written whenever it waits.
+async fn sent<I: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+    io: &Shared<I>,
+) -> Result<(), StdError> {
+    poll_fn(|cx| {
+        let polled = connection.as_mut().poll(cx);
+        // If it does not go on, it goes on when the peer has room: this task is woken then.
+        if let Poll::Ready(Err(error)) = io.poll_send(cx) {
+            return Poll::Ready(Err(error.into()));
+        }
+        polled.map_err(Into::into)
+    })
+    .await
 }
 
 fn protocol(config: &Config, streams: Streams) -> http2::Builder<Streams> {
