@@ -15,7 +15,7 @@ mod held;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -94,13 +94,25 @@ where
             let call = self.inner.call(request.map(tonic::body::Body::new));
             return UnaryFuture { state: State::Running { call, budget: None } };
         }
-        // The service that is ready goes with the call; the next call readies its copy.
-        let copy = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, copy);
-        let (parts, body) = request.into_parts();
         let UnaryLayer { message_timeout, message_bytes_max, budget, .. } = &self.layer;
-        let arrival = Arrival::new(body, *message_bytes_max, *message_timeout, Held::new(Arc::clone(budget)));
-        UnaryFuture { state: State::Arriving { arrival, waiting: Some((inner, parts)), budget: Arc::clone(budget) } }
+        let budget = Arc::clone(budget);
+        let (parts, body) = request.into_parts();
+        let mut arrival = Arrival::new(body, *message_bytes_max, *message_timeout);
+        // Most messages are there with their calls. Nobody has to be woken: a future that waits is polled at once.
+        let arrived = arrival.poll(&mut Context::from_waker(Waker::noop()), &budget);
+        let state = match arrived {
+            Poll::Ready(Ok(message)) => {
+                State::Running { call: self.inner.call(whole(parts, message)), budget: Some(budget) }
+            }
+            Poll::Ready(Err(error)) => State::Refused { error: Some(error) },
+            Poll::Pending => {
+                // The service that is ready goes with the call; the next call readies its copy.
+                let copy = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, copy);
+                State::Arriving { arrival, waiting: Some((inner, parts)), budget }
+            }
+        };
+        UnaryFuture { state }
     }
 }
 
@@ -114,11 +126,12 @@ pin_project! {
 
 pin_project! {
     /// `Arriving` becomes `Running` when the message is there, and ends when it comes too late or is too
-    /// much. `budget` is that of a unary call.
+    /// much, as does one that was `Refused` at once. `budget` is that of a unary call.
     #[project = StateProj]
     enum State<S, A: Body, F> {
         Arriving { arrival: Arrival<A>, waiting: Option<(S, request::Parts)>, budget: Arc<Budget> },
         Running { #[pin] call: F, budget: Option<Arc<Budget>> },
+        Refused { error: Option<Error> },
     }
 }
 
@@ -135,11 +148,9 @@ where
         loop {
             match state.as_mut().project() {
                 StateProj::Arriving { arrival, waiting, budget } => {
-                    let arrived = ready!(arrival.poll(cx));
+                    let arrived = ready!(arrival.poll(cx, budget));
                     let call = match (arrived, waiting.take()) {
-                        (Ok(message), Some((mut inner, parts))) => {
-                            inner.call(Request::from_parts(parts, tonic::body::Body::new(message)))
-                        }
+                        (Ok(message), Some((mut inner, parts))) => inner.call(whole(parts, message)),
                         (Err(error), _) => return Poll::Ready(Ok(refused(error))),
                         (Ok(_), None) => return Poll::Ready(Ok(refused(Error::deadline_exceeded()))),
                     };
@@ -149,13 +160,24 @@ where
                 StateProj::Running { call, budget } => {
                     let response = ready!(call.poll(cx))?;
                     return Poll::Ready(Ok(match budget.take() {
-                        Some(budget) => taken(response, Held::new(budget), cx),
+                        Some(budget) => taken(response, &budget, cx),
                         None => response.map(Message::unread),
                     }));
+                }
+                StateProj::Refused { error } => {
+                    let error = error.take().unwrap_or_else(Error::deadline_exceeded);
+                    return Poll::Ready(Ok(refused(error)));
                 }
             }
         }
     }
+}
+
+fn whole<B>(parts: request::Parts, message: Message<B>) -> Request<tonic::body::Body>
+where
+    B: Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
+{
+    Request::from_parts(parts, tonic::body::Body::new(message))
 }
 
 fn refused<B: Body<Data = Bytes>>(error: Error) -> Response<Message<B>> {
@@ -165,22 +187,22 @@ fn refused<B: Body<Data = Bytes>>(error: Error) -> Response<Message<B>> {
 /// The response of a unary call with as much of its answer as is there.
 fn taken<B: Body<Data = Bytes> + Unpin>(
     response: Response<B>,
-    mut held: Held,
+    budget: &Arc<Budget>,
     cx: &mut Context<'_>,
 ) -> Response<Message<B>> {
     ONE_MESSAGE.set(true);
     response.map(|mut body| {
-        let mut frames = [None, None];
+        let (mut frames, mut held) = ([None, None], Held::default());
         for frame in &mut frames {
             let Poll::Ready(Some(next)) = Pin::new(&mut body).poll_frame(cx) else { break };
             let bytes = next.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
             *frame = Some(next);
-            if held.add(bytes).is_err() {
+            if held.add(bytes, budget).is_err() {
                 // The rest stays where it is, and the call in its place.
                 break;
             }
         }
-        Message { frames, rest: Some(body), _held: Some(held) }
+        Message { frames, rest: Some(body), _held: held }
     })
 }
 
@@ -191,19 +213,19 @@ type ReadFrame<B> = Result<Frame<<B as Body>::Data>, <B as Body>::Error>;
 pub(crate) struct Message<B: Body> {
     frames: [Option<ReadFrame<B>>; 2],
     rest: Option<B>,
-    _held: Option<Held>,
+    _held: Held,
 }
 
 impl<B: Body> Message<B> {
     fn unread(body: B) -> Self {
-        Self { frames: [None, None], rest: Some(body), _held: None }
+        Self { frames: [None, None], rest: Some(body), _held: Held::default() }
     }
 }
 
 /// A body that has ended.
 impl<B: Body> Default for Message<B> {
     fn default() -> Self {
-        Self { frames: [None, None], rest: None, _held: None }
+        Self { frames: [None, None], rest: None, _held: Held::default() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The message of a unary call on its way in.
 
+use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use seawall_error::{Code, Error, SEAWALL};
 use tokio::time::{Sleep, sleep};
 
 use super::Message;
-use super::held::{Full, Held};
+use super::held::{Budget, Full, Held};
 
 /// What stands before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -21,7 +23,7 @@ pub(super) struct Arrival<B> {
     body: Option<B>,
     bytes_max: usize,
     timeout: Duration,
-    held: Option<Held>,
+    held: Held,
     /// What has come: one piece as it is, or all of them copied. Nothing that is waited with keeps a piece,
     /// because that keeps the buffer alive from which it was cut.
     piece: Option<Bytes>,
@@ -31,13 +33,13 @@ pub(super) struct Arrival<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Arrival<B> {
-    pub(super) fn new(body: B, bytes_max: usize, timeout: Duration, held: Held) -> Self {
-        let held = Some(held);
-        Self { body: Some(body), bytes_max, timeout, held, piece: None, pieces: BytesMut::new(), timer: None }
+    pub(super) fn new(body: B, bytes_max: usize, timeout: Duration) -> Self {
+        let (body, held, pieces) = (Some(body), Held::default(), BytesMut::new());
+        Self { body, bytes_max, timeout, held, piece: None, pieces, timer: None }
     }
 
-    /// The message, once it is there. Not to be polled after that.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message<B>, Error>> {
+    /// The message, once it is there, counted in this budget. Not to be polled after that.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, budget: &Arc<Budget>) -> Poll<Result<Message<B>, Error>> {
         loop {
             let Some(body) = self.body.as_mut() else { return Poll::Ready(Ok(Message::default())) };
             // The end, if this is it.
@@ -52,8 +54,7 @@ impl<B: Body<Data = Bytes> + Unpin> Arrival<B> {
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
-                        let added = self.held.as_mut().map_or(Ok(()), |held| held.add(data.len()));
-                        if added == Err(Full) {
+                        if self.held.add(data.len(), budget) == Err(Full) {
                             return Poll::Ready(Err(full()));
                         }
                         match self.piece.take() {
@@ -74,7 +75,7 @@ impl<B: Body<Data = Bytes> + Unpin> Arrival<B> {
             let data = self.piece.take().unwrap_or_else(|| self.pieces.split().freeze());
             let data = (!data.is_empty()).then(|| Ok(Frame::data(data)));
             let rest = self.body.take().filter(|_| !is_whole);
-            return Poll::Ready(Ok(Message { frames: [data, last], rest, _held: self.held.take() }));
+            return Poll::Ready(Ok(Message { frames: [data, last], rest, _held: mem::take(&mut self.held) }));
         }
     }
 }

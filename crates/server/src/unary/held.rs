@@ -29,36 +29,35 @@ impl Budget {
 }
 
 /// What one message has. Dropped, it is given back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Held {
-    budget: Arc<Budget>,
+    /// Where some of it is counted.
+    budget: Option<Arc<Budget>>,
     bytes: usize,
     /// Those that are not for nothing.
     counted: usize,
 }
 
 impl Held {
-    pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, bytes: 0, counted: 0 }
-    }
-
-    /// The message has so many bytes more, which are counted even if there is no room for them.
-    pub(super) fn add(&mut self, bytes: usize) -> Result<(), Full> {
+    /// The message has so many bytes more, which are counted even if there is no room for them; each time in
+    /// the same budget.
+    pub(super) fn add(&mut self, bytes: usize, budget: &Arc<Budget>) -> Result<(), Full> {
         self.bytes += bytes;
         let more = self.bytes.saturating_sub(FREE_BYTES) - self.counted;
         if more == 0 {
             return Ok(());
         }
         self.counted += more;
-        let all = self.budget.bytes.fetch_add(more, Ordering::Relaxed) + more;
-        if all > self.budget.bytes_max { Err(Full) } else { Ok(()) }
+        let budget = self.budget.get_or_insert_with(|| Arc::clone(budget));
+        let all = budget.bytes.fetch_add(more, Ordering::Relaxed) + more;
+        if all > budget.bytes_max { Err(Full) } else { Ok(()) }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.counted > 0 {
-            self.budget.bytes.fetch_sub(self.counted, Ordering::Relaxed);
+        if let Some(budget) = &self.budget {
+            budget.bytes.fetch_sub(self.counted, Ordering::Relaxed);
         }
     }
 }
@@ -70,14 +69,14 @@ mod tests {
     #[test]
     fn small_messages_pass_when_large_ones_have_no_room() {
         let budget = Arc::new(Budget::of(100_000));
-        let mut large: Vec<_> = (0..8).map(|_| Held::new(Arc::clone(&budget))).collect();
-        assert!(large.iter_mut().all(|held| held.add(100_000) == Ok(())));
-        let mut next = Held::new(Arc::clone(&budget));
-        assert_eq!(next.add(FREE_BYTES), Ok(()));
-        assert_eq!(next.add(8 * FREE_BYTES + 1), Err(Full));
+        let mut large: Vec<_> = (0..8).map(|_| Held::default()).collect();
+        assert!(large.iter_mut().all(|held| held.add(100_000, &budget) == Ok(())));
+        let mut next = Held::default();
+        assert_eq!(next.add(FREE_BYTES, &budget), Ok(()));
+        assert_eq!(next.add(8 * FREE_BYTES + 1, &budget), Err(Full));
         drop(next);
         large.pop();
-        assert_eq!(Held::new(Arc::clone(&budget)).add(100_000), Ok(()));
+        assert_eq!(Held::default().add(100_000, &budget), Ok(()));
         drop(large);
         assert_eq!(budget.bytes.load(Ordering::Relaxed), 0, "what is dropped is given back");
     }
