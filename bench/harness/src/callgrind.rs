@@ -97,9 +97,9 @@ fn count(server: &Program, load: impl FnOnce(SocketAddr) -> Result<()>) -> Resul
     read(&std::fs::read_to_string(&profile).context("callgrind has written no profile")?)
 }
 
-/// Leaves the profile where `SEAWALL_BENCH_PROFILE` says, for callgrind_annotate.
+/// Leaves the profile where `BENCH_PROFILE` says, for callgrind_annotate.
 fn keep(profile: &Path) -> Result<()> {
-    if let Some(kept) = std::env::var_os("SEAWALL_BENCH_PROFILE") {
+    if let Some(kept) = std::env::var_os("BENCH_PROFILE") {
         std::fs::copy(profile, &kept).with_context(|| format!("{} cannot be written", kept.display()))?;
     }
     Ok(())

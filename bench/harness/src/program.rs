@@ -79,6 +79,10 @@ impl Program {
         words.push(self.path.clone().into_os_string());
         words.extend(self.arguments.iter().cloned());
         let mut command = Command::new(&words[0]);
+        // What happens to be set for a service of whoever measures is not for this one.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SEAWALL_")) {
+            command.env_remove(name);
+        }
         command.args(&words[1..]).envs(self.variables.iter().cloned());
         command
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use harness::wire::{Call, Shape};
 use harness::{Build, Process, Profile, Program};
 
@@ -27,7 +27,7 @@ pub const MESSAGE: &[u8] = b"\x0a\x240190b2f7-8e6c-7c4b-9f3a-2d1e5f60718a";
 /// Ten connections with ten calls each.
 pub(crate) const USUAL: Shape = Shape { connections: 10, streams: 10 };
 
-/// What `seawall_server::launch` asks for.
+/// What `seawall_server::launch` asks for, which is checked before anything is measured.
 pub(crate) const OURS: Flavour = Flavour::Multi;
 
 /// The call that every server answers.
@@ -181,7 +181,27 @@ impl Programs {
         let policies = tempfile::NamedTempFile::with_suffix(".toml")?;
         // Rates as high as they can be, so that they are asked and refuse nobody.
         std::fs::write(policies.path(), "[default]\nrate.per_second = 1000000\nrate.burst = 1000000\n")?;
-        Ok(Self { built, policies })
+        let programs = Self { built, policies };
+        programs.check_flavour()?;
+        Ok(programs)
+    }
+
+    /// Whether ours, if it is to be measured, runs as the servers do that are built and run alike.
+    fn check_flavour(&self) -> Result<()> {
+        let subject = Subject::Ours(Sampled::OnePercent);
+        if !self.built.contains_key(&subject.build()) {
+            return Ok(());
+        }
+        // Nobody listens at this address, which keeps no server from starting.
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut process = self.server(subject, nowhere)?.start()?;
+        let line = process.line_with("runtime", Duration::from_secs(10))?;
+        let expected = match OURS {
+            Flavour::Multi => "runtime MultiThread",
+            Flavour::Current => "runtime CurrentThread",
+        };
+        ensure!(line == expected, "seawall_server::launch has a {line}: OURS in subjects.rs must say the same");
+        Ok(())
     }
 
     fn path(&self, build: &Build) -> Result<&PathBuf> {

@@ -7,7 +7,7 @@ use clap::Parser;
 /// Counts instructions, allocations and writes a call under valgrind, which takes some minutes, and compares them
 /// with those in bench/stack/size.json.
 ///
-/// SEAWALL_BENCH_PROFILE=FILE keeps the last profile, for callgrind_annotate.
+/// BENCH_PROFILE=FILE keeps the last profile, for callgrind_annotate.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod users;
 use std::process::ExitCode;
 
 use seawall_server::{Identity, launch};
+use tokio::runtime::Handle;
 
 use users::Users;
 use users::contract::user_service_server::UserServiceServer;
@@ -34,5 +35,13 @@ fn main() -> ExitCode {
             }
         };
     }
-    launch(IDENTITY, |_| (), async |(), server| Ok(server.add_service(UserServiceServer::new(Users))))
+    launch(
+        IDENTITY,
+        |_| (),
+        async |(), server| {
+            // For whoever measures, who compares with what runs alike.
+            println!("runtime {:?}", Handle::current().runtime_flavor());
+            Ok(server.add_service(UserServiceServer::new(Users)))
+        },
+    )
 }
