@@ -9,7 +9,7 @@ use crate::compile::cargo;
 use crate::workspace::Workspace;
 use crate::{checks, lint, sim, terminal, test};
 
-/// Checks everything: lint, documentation, loom, the simulation, tests. The line with the tests'
+/// Checks everything: lint, documentation, loom, heap profiles, the simulation, tests. The line with the tests'
 /// numbers comes last.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -24,6 +24,7 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
         lint::succeed(doc.env("RUSTDOCFLAGS", "--deny warnings"), "its findings are above")
     }));
     checks.push(checks::run("loom", || loom(&workspace.root)));
+    checks.push(checks::run("heap profiles", || heap(&workspace.root)));
     checks.push(checks::run("simulation", || sim::check(&workspace)));
     let mut tests = None;
     checks.push(checks::run("cargo test", || {
@@ -36,6 +37,14 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
         tests.report()?;
     }
     Ok(code)
+}
+
+/// Runs the tests of the one feature that is not on by itself, because jemalloc takes a minute to build.
+fn heap(root: &Path) -> Result<()> {
+    let mut cargo = Command::new(cargo());
+    cargo.current_dir(root).args(["test", "--package", "seawall-profile", "--features", "heap"]);
+    terminal::status("Testing", "heap profiles, with jemalloc");
+    lint::succeed(&mut cargo, "the tests that failed are above")
 }
 
 /// Runs the tests that try every interleaving of what is atomic, of each crate that has them. They have

@@ -1,5 +1,5 @@
 //! What is answered on the metrics port, over HTTP/1.1: `/metrics`, `/livez`, `/readyz`, `/policies`,
-//! `/debug/pprof/profile`.
+//! `/debug/pprof`.
 //!
 //! `GET /policies` is what breakers, limits, budgets and endpoints know right now, and the policies in
 //! force, as JSON.
@@ -111,7 +111,7 @@ fn answer(method: &Method, uri: &Uri, health: &Health, admin: Admin) -> Response
         _ => plain(
             StatusCode::NOT_FOUND,
             "/metrics for Prometheus, /livez and /readyz for probes, /policies for the state of breakers and limits, \
-             /debug/pprof/profile for what the processors do\n",
+             /debug/pprof/profile and /debug/pprof/heap for profiles\n",
         ),
     }
 }

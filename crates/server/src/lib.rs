@@ -7,6 +7,9 @@
 //!
 //! [`launch`] is the `main` of a service: command line, settings, telemetry, signals.
 //!
+//! # Features
+//! `heap`: heap profiles at `/debug/pprof/heap`, by jemalloc as the [`ALLOCATOR`].
+//!
 //! # Structure
 //! `stack.rs` is the table of contents of what happens to a call, outermost first; `protocol.rs` and
 //! `panics.rs` are layers of no use elsewhere, as is `unary.rs`; `whole.rs` tells the end of a request from
@@ -52,6 +55,7 @@ use tower::Service;
 pub use config::{Admin, Config};
 pub use launch::{Identity, launch};
 pub use listener::Listener;
+pub use seawall_profile::{ALLOCATOR, Allocator};
 
 use admission::Admission;
 use handover::{Inherited, Sockets};
@@ -279,6 +283,9 @@ impl Bound {
         let sampling = self.limits.sampling();
         // Shown for as long as it is held.
         let _in_force = admin::show_in_force(&self.policies);
+        if self.config.admin != Admin::Off {
+            seawall_profile::sample_heap().await;
+        }
         let _observed = runtime::observe(&tokio::runtime::Handle::current());
         let layer = self.admission.layer();
         let stack = stack::stack(self.routes, &self.policies, self.limits, layer, &self.config);

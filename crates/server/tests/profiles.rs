@@ -170,8 +170,14 @@ async fn profiles_are_for_whom_the_settings_say_and_of_a_length_that_is_bounded(
     }
     assert_eq!(ask(server.metrics, "POST", PROFILE).await.0, 405);
     assert_eq!(ask(server.metrics, "GET", "/debug/pprof/other").await.0, 404);
-    let (status, _, body) = ask(server.metrics, "HEAD", "/debug/pprof/profile").await;
-    assert_eq!((status, body.len()), (200, 0));
+    for path in ["/debug/pprof/profile", "/debug/pprof/heap"] {
+        let (status, _, body) = ask(server.metrics, "HEAD", path).await;
+        assert_eq!((status, body.len()), (200, 0), "{path}");
+    }
+    assert_eq!(ask(server.metrics, "GET", "/debug/pprof/heap?gc=1").await.0, 400);
+    let (status, _, body) = ask(server.metrics, "GET", "/debug/pprof/heap").await;
+    let said = String::from_utf8_lossy(&body);
+    assert!(status == 501 && said.contains("--features seawall-server/heap"), "{status} {said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

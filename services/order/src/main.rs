@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use seawall_server::{Identity, launch};
+use seawall_server::{ALLOCATOR, Allocator, Identity, launch};
+
+#[global_allocator]
+static GLOBAL: Allocator = ALLOCATOR;
 
 const IDENTITY: Identity = Identity {
     name: "order",
