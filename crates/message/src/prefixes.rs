@@ -121,6 +121,7 @@ mod tests {
                 rest = later;
                 if rest.is_empty() || judged.is_err() { break; }
             }
+            prop_assert_eq!(prefixes.may_end(), prefixes.end().is_ok());
             let judged = judged.and_then(|()| prefixes.end()).map_err(|error| error.reason());
             let first_bad = lengths.iter().position(|length| *length > bytes_max);
             let model = match first_bad {
@@ -139,6 +140,7 @@ mod tests {
             prop_assume!(!bytes.is_empty());
             let mut prefixes = Prefixes::new(Expected { bytes_max: 40, is_stream });
             prefixes.read(bytes).unwrap();
+            prop_assert!(!prefixes.may_end());
             prop_assert_eq!(prefixes.end().map_err(|error| error.reason()), Err("MESSAGE_CUT_OFF"));
         }
     }
