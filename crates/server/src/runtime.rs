@@ -94,7 +94,7 @@ pub(crate) fn observe(runtime: &Handle) -> Observed {
         }))
         .build();
     let _ = meter
-        .f64_observable_gauge("tokio.worker.busy_ratio")
+        .f64_observable_gauge("tokio.worker.utilization")
         .with_unit("1")
         .with_description("The share of their time that all workers were busy since this was last read.")
         .with_callback(read(weak(), |ratio, runtime| ratio.observe(runtime.busy_ratio(), &[])))

@@ -222,7 +222,7 @@ async fn the_runtime_is_among_the_metrics() {
             let series = format!("tokio_worker_busy_time_seconds_total{{tokio_worker_id=\"{worker}\"");
             assert!(page.contains(&series), "{series} is not in:\n{page}");
         }
-        let ratio = number("tokio_worker_busy_ratio");
+        let ratio = number("tokio_worker_utilization_ratio");
         if ratio > 0.0 {
             break ratio;
         }
