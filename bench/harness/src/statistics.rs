@@ -35,6 +35,12 @@ impl Spread {
         };
         Self { low, median, high }
     }
+
+    /// The same for whoever knows that two measurements of one thing differ by as much, such as 0.02 for 2 %.
+    #[must_use]
+    pub fn blurred(self, noise: f64) -> Self {
+        Self { low: self.low * (1.0 - noise), high: self.high * (1.0 + noise), ..self }
+    }
 }
 
 /// The probability that the median lies between what remains when `skipped` values are left out at each end.
@@ -65,6 +71,12 @@ mod tests {
     fn of_seven_values_the_interval_is_from_the_second_to_the_sixth() {
         let spread = Spread::of([7.0, 1.0, 3.0, 2.0, 6.0, 5.0, 4.0]);
         assert_eq!(spread, Spread { low: 2.0, median: 4.0, high: 6.0 });
+    }
+
+    #[test]
+    fn noise_makes_an_interval_wider() {
+        let spread = Spread { low: 1.0, median: 1.5, high: 2.0 };
+        assert_eq!(spread.blurred(0.25), Spread { low: 0.75, median: 1.5, high: 2.5 });
     }
 
     #[test]

@@ -205,10 +205,16 @@ fn print(cases: &[Case], measured: &Rounds<Case>, bench: &Bench<'_>) {
     let heads =
         ["server", "calls per CPU second", "CPU µs a call", "calls a second", "to bare's README", "spread", "spans"];
     println!("{}", table(heads, &rows));
+    println!(
+        "the same server twice in a round differs by {:.1} %: a difference of less is none\n",
+        100.0 * noise(measured)
+    );
+}
+
+/// How much a server that runs twice in a round differs from itself, of two medians; nothing, if none does.
+fn noise(measured: &Rounds<Case>) -> f64 {
     let [one, again] = [false, true].map(|is_again| Case { is_again, ..case(Subject::ALIKE, USUAL) });
-    if let Some(Spread { low, median, high }) = measured.ratio(&again, &one) {
-        println!("the same server twice in a round: {median:.3}, {low:.3} to {high:.3}; less than that is noise\n");
-    }
+    measured.ratio(&again, &one).map_or(0.0, |ratio| (ratio.median - 1.0).abs())
 }
 
 /// Each pair with what it should be.
@@ -216,10 +222,11 @@ fn ratios(measured: &Rounds<Case>) -> Vec<Figure> {
     let [one, all] = [Sampled::OnePercent, Sampled::All].map(Subject::Ours);
     let naive = |sampled| Subject::Naive(Profile::Plain, Flavour::Multi, sampled);
     let naive_alike = |sampled| Subject::Naive(Profile::Release, OURS, sampled);
+    let noise = noise(measured);
     let figure = |name: &str, subject, other, shape, goal| {
         let goal = Goal::AtLeast(goal);
         match measured.ratio(&case(subject, shape), &case(other, shape)) {
-            Some(ratio) => Figure::measured(name, ratio, goal),
+            Some(ratio) => Figure::measured(name, ratio.blurred(noise), goal),
             None => Figure::missing(name, goal, "not measured"),
         }
     };
