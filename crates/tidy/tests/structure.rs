@@ -9,7 +9,17 @@ use seawall_tidy::{Member, files, members, read, toml};
 const ROWS: [&[&str]; 11] = [
     // What generates code, and what the generated code calls.
     &["seawall-codegen", "seawall-unary"],
-    &["seawall-clock", "seawall-config", "seawall-error", "seawall-proto", "seawall-backends", "seawall-frames", "seawall-headers", "seawall-tidy", "seawall-window"],
+    &[
+        "seawall-clock",
+        "seawall-config",
+        "seawall-error",
+        "seawall-proto",
+        "seawall-backends",
+        "seawall-frames",
+        "seawall-headers",
+        "seawall-tidy",
+        "seawall-window",
+    ],
     &["seawall-trace"],
     &["seawall-classify", "seawall-message", "seawall-propagation", "seawall-provenance"],
     &[
