@@ -1,6 +1,5 @@
 //! What both layers wrap around a call: its context in every poll, and one record at its end.
 
-use std::any::Any;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,13 +7,14 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use seawall_classify::{code_in, code_of_error};
 use seawall_clock::now;
 use seawall_error::code_name;
 use seawall_trace::{Carried, Scope, SpanId, TraceContext};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::context::{self, Begins};
 use crate::encode::unix_nanos;
@@ -119,19 +119,6 @@ impl Drop for Record {
     }
 }
 
-/// The code that a caller sees of a call that ends with an error rather than a status.
-fn code_of<E: 'static>(error: &E) -> Code {
-    (error as &dyn Any).downcast_ref().map_or(Code::Unavailable, Status::code)
-}
-
-/// A name that is looked up by its text is parsed each time.
-static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-
-/// The code in a response's headers or trailers.
-fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(&GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
-}
-
 pin_project! {
     /// The response of [`Server`](crate::Server) and [`Client`](crate::Client).
     #[derive(Debug)]
@@ -168,7 +155,7 @@ where
                 Ok(response) => response,
                 Err(error) => {
                     if let Some(record) = &mut record {
-                        record.end(code_of(&error));
+                        record.end(code_of_error(&error));
                     }
                     return Err(error);
                 }
@@ -217,7 +204,7 @@ impl<B: Body<Error: 'static>> Body for RecordedBody<B> {
                     record.end(code);
                 }
             }
-            Some(Err(error)) => record.end(code_of(error)),
+            Some(Err(error)) => record.end(code_of_error(error)),
             None => record.end(Code::Unknown),
         }
         Poll::Ready(frame)
