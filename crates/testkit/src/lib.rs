@@ -2,11 +2,13 @@
 
 mod binary;
 mod collector;
+mod peer;
 pub mod postgres;
 mod refusal;
 mod service;
 
 pub use binary::binary;
 pub use collector::Collector;
+pub use peer::Peer;
 pub use refusal::Refusal;
 pub use service::Service;
