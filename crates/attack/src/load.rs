@@ -4,25 +4,36 @@
 //! on, so that a service that stalls is seen to stall. A thread of its own makes them, so that what
 //! this process does beside does not delay them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use seawall_trace::{Scope, TraceContext, TraceId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tonic::Status;
 
 /// Failures that are kept to be told; they are counted all the same.
-const REASONS_MAX: usize = 5;
+const FAILURES_MAX: usize = 5;
 
 /// What came of calls.
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
     latencies: Vec<Duration>,
     pub(crate) failed: u64,
-    /// Of some of those that failed.
-    pub(crate) reasons: Vec<String>,
+    /// Some of those that failed.
+    pub(crate) failures: Vec<Failure>,
+    /// How long after it was due a call was begun, at most: for so long this machine stood still.
+    pub(crate) late: Duration,
+}
+
+/// A call that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) trace: TraceId,
+    pub(crate) reason: String,
 }
 
 impl Outcomes {
@@ -41,16 +52,19 @@ impl Outcomes {
     pub(crate) fn merge(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         self.failed += other.failed;
-        self.reasons.extend(other.reasons);
-        self.reasons.truncate(REASONS_MAX);
+        self.failures.extend(other.failures);
+        self.failures.truncate(FAILURES_MAX);
+        self.late = self.late.max(other.late);
     }
 
-    fn add(&mut self, latency: Duration, outcome: Result<(), Status>) {
+    fn add(&mut self, late: Duration, latency: Duration, trace: TraceId, outcome: Result<(), Status>) {
+        self.late = self.late.max(late);
         self.latencies.push(latency);
         if let Err(status) = outcome {
             self.failed += 1;
-            if self.reasons.len() < REASONS_MAX {
-                self.reasons.push(format!("{:?}: {}", status.code(), status.message()));
+            if self.failures.len() < FAILURES_MAX {
+                let reason = format!("{:?}: {}", status.code(), status.message());
+                self.failures.push(Failure { trace, reason });
             }
         }
     }
@@ -108,9 +122,14 @@ where
     due.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for n in 0.. {
         let (due, call, outcomes): (Instant, F, _) = (due.tick().await, call(n), Arc::clone(&outcomes));
+        let late = due.elapsed();
         tokio::spawn(async move {
-            let outcome = call.await;
-            outcomes.lock().unwrap_or_else(PoisonError::into_inner).add(due.elapsed(), outcome);
+            // A trace of its own, so that the services' logs can be asked about it.
+            let (context, mut call) = (TraceContext::root(false), pin!(call));
+            let mut scope = Scope::new(context);
+            let outcome = poll_fn(|cx| scope.enter(|| call.as_mut().poll(cx))).await;
+            let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+            outcomes.add(late, due.elapsed(), context.trace_id, outcome);
         });
     }
 }
@@ -123,7 +142,8 @@ mod tests {
     fn percentiles_are_of_those_who_called() {
         let mut outcomes = Outcomes::default();
         assert_eq!(outcomes.percentile(99), Duration::ZERO);
-        (1..=200).for_each(|ms| outcomes.add(Duration::from_millis(ms), Ok(())));
+        let trace = TraceContext::root(false).trace_id;
+        (1..=200).for_each(|ms| outcomes.add(Duration::ZERO, Duration::from_millis(ms), trace, Ok(())));
         assert_eq!(outcomes.percentile(99), Duration::from_millis(198));
         assert_eq!(outcomes.percentile(50), Duration::from_millis(100));
     }

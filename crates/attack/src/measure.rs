@@ -203,7 +203,7 @@ fn judged(
         attacked_p99_ms.iter().zip(&quiet_p99_ms).map(|(attacked, quiet)| attacked / quiet).collect();
     let slower = median(&ratios);
     check(slower <= SLOWER_MAX, format!("good calls took {slower:.1} times as long"));
-    let reason = during.iter().flat_map(|window| &window.reasons).next().map_or("", String::as_str);
+    let reason = during.iter().flat_map(|window| &window.failures).next().map_or("", |failure| &failure.reason);
     check(failed == 0, format!("{failed} good calls failed: {reason}"));
     Report {
         attack: name,

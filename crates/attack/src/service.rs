@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use seawall_trace::TraceId;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -20,8 +21,9 @@ use tokio::time::{Instant, sleep, timeout};
 const HEAR_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often it is seen whether a process has ended.
 const END_INTERVAL: Duration = Duration::from_millis(5);
-/// Lines of the log that are kept, to be shown when something fails.
-const LINES_MAX: usize = 30;
+/// Lines of the log that are kept, and those of them that are shown when it does not start or end.
+const LINES_MAX: usize = 10_000;
+const LINES_SHOWN: usize = 30;
 const BYTES_PER_KIB: u64 = 1_024;
 
 /// What a service says in its log that matters here.
@@ -49,8 +51,11 @@ pub(crate) struct Service {
     said: UnboundedReceiver<Said>,
     /// What it has said that nobody has waited for.
     unasked: VecDeque<Said>,
-    log: Arc<Mutex<VecDeque<String>>>,
+    log: Log,
 }
+
+/// The last lines of a service, its predecessors' as well.
+type Log = Arc<Mutex<VecDeque<String>>>;
 
 impl Service {
     /// Starts `program` with these settings alone, on free ports, and waits until it listens.
@@ -60,12 +65,13 @@ impl Service {
         settings: Vec<(&'static str, String)>,
     ) -> Result<Self> {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::spawn(name, program, settings, anywhere, anywhere).await
+        Self::spawn(name, program, settings, anywhere, anywhere, Arc::default()).await
     }
 
     /// Starts it again on the same ports after it has ended.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
-        *self = Self::spawn(self.name, &self.program, self.settings.clone(), self.address, self.metrics).await?;
+        let (settings, log) = (self.settings.clone(), Arc::clone(&self.log));
+        *self = Self::spawn(self.name, &self.program, settings, self.address, self.metrics, log).await?;
         Ok(())
     }
 
@@ -75,6 +81,7 @@ impl Service {
         settings: Vec<(&'static str, String)>,
         address: SocketAddr,
         metrics: SocketAddr,
+        log: Log,
     ) -> Result<Self> {
         let mut command = Command::new(program);
         command.env_clear().env("SEAWALL_SERVER_LISTEN", address.to_string());
@@ -83,7 +90,6 @@ impl Service {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{} cannot be run", program.display()))?;
         let pid = Pid::from_raw(i32::try_from(child.id())?);
-        let log = Arc::new(Mutex::new(VecDeque::new()));
         let (sender, said) = unbounded_channel();
         if let (Some(output), Some(errors)) = (child.stdout.take(), child.stderr.take()) {
             tokio::spawn(listen(ChildStdout::from_std(output)?, Arc::clone(&log), sender.clone()));
@@ -182,7 +188,15 @@ impl Service {
     /// The last lines that it has written.
     fn log(&self) -> String {
         let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+        let skipped = lines.len().saturating_sub(LINES_SHOWN);
+        lines.iter().skip(skipped).map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What it has written about a trace, each line with its name.
+    pub(crate) fn log_of(&self, trace: TraceId) -> Vec<String> {
+        let (lines, trace) = (self.log.lock().unwrap_or_else(PoisonError::into_inner), trace.to_string());
+        let found = lines.iter().filter(|line| line.contains(&trace));
+        found.map(|line| format!("    {} at {}: {line}", self.name, self.address)).collect()
     }
 
     /// The memory that it occupies, in bytes.
@@ -228,7 +242,7 @@ async fn end(pid: Pid, since: Instant) -> Result<(WaitStatus, Duration)> {
 }
 
 /// Reads what it writes, until it and all its successors have ended.
-async fn listen(output: impl AsyncRead + Unpin, log: Arc<Mutex<VecDeque<String>>>, said: UnboundedSender<Said>) {
+async fn listen(output: impl AsyncRead + Unpin, log: Log, said: UnboundedSender<Said>) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if let Some(heard) = parsed(&line) {

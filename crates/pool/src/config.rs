@@ -24,6 +24,8 @@ pub struct Config {
     pub(crate) idle_timeout: Duration,
     pub(crate) lifetime_max: Duration,
     pub(crate) leak_timeout: Duration,
+    pub(crate) migrate: bool,
+    pub(crate) migrate_timeout: Duration,
     pub(crate) inline_sqlite: Option<fn() -> Duration>,
 }
 
@@ -80,6 +82,19 @@ impl Config {
                 more,
                 positive,
             ),
+            migrate: section.get(
+                "migrate",
+                "true",
+                "whether this process brings the tables up to date when it starts; otherwise it waits until another has, \
+                 as with --migrate",
+            ),
+            migrate_timeout: section.checked(
+                "migrate_timeout",
+                "60s",
+                "how long that may take, the one or the other",
+                more,
+                positive,
+            ),
             inline_sqlite: None,
         }
     }
@@ -95,6 +110,8 @@ impl Config {
             idle_timeout: Duration::from_secs(60),
             lifetime_max: Duration::from_secs(30 * 60),
             leak_timeout: Duration::from_secs(5),
+            migrate: true,
+            migrate_timeout: Duration::from_secs(60),
             inline_sqlite: None,
         }
     }
@@ -121,6 +138,14 @@ impl Config {
     #[must_use]
     pub fn with_leak_timeout(mut self, leak_timeout: Duration) -> Self {
         self.leak_timeout = leak_timeout;
+        self
+    }
+
+    /// Waiting for at most `timeout` until another process has brought the tables up to date, rather
+    /// than doing so.
+    #[must_use]
+    pub fn without_migrating(mut self, timeout: Duration) -> Self {
+        (self.migrate, self.migrate_timeout) = (false, timeout);
         self
     }
 

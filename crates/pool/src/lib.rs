@@ -120,6 +120,9 @@ impl Sql {
     /// Opens the pool, and applies the migrations that are missing, under a lock: any number of
     /// processes may do it at once. Fails when the database cannot be reached, when an applied
     /// migration has been changed, and when the database is newer than the program.
+    ///
+    /// Where the settings say that another process applies them (`migrate`), it waits for that, and
+    /// takes a newer database.
     pub async fn open(config: &Config, migrations: &'static [Migration]) -> Result<Self, Error> {
         let target = config.target()?;
         let (backend, database) = (target.backend(), target.to_string());
@@ -149,7 +152,7 @@ impl Sql {
         tokio::spawn(held::watch(Arc::downgrade(&shared), config.leak_timeout));
         metrics::observe(&Arc::downgrade(&shared));
         let sql = Self(shared);
-        migration::apply(&sql, migrations).await?;
+        migration::prepare(&sql, migrations, config).await?;
         Ok(sql)
     }
 

@@ -1,14 +1,18 @@
 //! Migrations: embedded in the program, applied in order at start, under a lock.
+//!
+//! Where many processes are replaced at a time, one of them does so and the others wait for it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
+
 use crate::error::{Error, Kind};
 use crate::lease::Transaction;
-use crate::value::Value;
-use crate::{Backend, Sql};
+use crate::value::{Row, Value};
+use crate::{Backend, Config, Sql};
 
-/// How long a start waits for the migrations of another process.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// What lies between two looks at whether another process has applied the migrations.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One step from one version of the schema to the next. Never changed once it has been released.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +36,8 @@ impl Migration {
     }
 }
 
-/// Applies what is missing. Each migration has a transaction of its own.
-pub(crate) async fn apply(sql: &Sql, migrations: &'static [Migration]) -> Result<(), Error> {
+/// Applies what is missing, or waits until another process has, as the settings say.
+pub(crate) async fn prepare(sql: &Sql, migrations: &'static [Migration], config: &Config) -> Result<(), Error> {
     for (index, migration) in migrations.iter().enumerate() {
         let version = index as i64 + 1;
         if migration.version != version {
@@ -41,6 +45,15 @@ pub(crate) async fn apply(sql: &Sql, migrations: &'static [Migration]) -> Result
             return Err(Error::new(Kind::Migration, text));
         }
     }
+    if config.migrate {
+        apply(sql, migrations, config.migrate_timeout).await
+    } else {
+        wait(sql, migrations, config.migrate_timeout).await
+    }
+}
+
+/// Applies what is missing. Each migration has a transaction of its own.
+async fn apply(sql: &Sql, migrations: &'static [Migration], timeout: Duration) -> Result<(), Error> {
     let all = async {
         loop {
             match step(sql, migrations).await {
@@ -54,10 +67,51 @@ pub(crate) async fn apply(sql: &Sql, migrations: &'static [Migration]) -> Result
             }
         }
     };
-    tokio::time::timeout(LOCK_TIMEOUT, all).await.unwrap_or_else(|_| {
-        let text = format!("the migrations did not end within {LOCK_TIMEOUT:?}: does another process hold their lock?");
+    tokio::time::timeout(timeout, all).await.unwrap_or_else(|_| {
+        let text = format!("the migrations did not end within {timeout:?}: does another process hold their lock?");
         Err(Error::new(Kind::Migration, text))
     })
+}
+
+/// Waits until none is missing. A database that cannot be reached, or is not there yet, is waited for too.
+async fn wait(sql: &Sql, migrations: &'static [Migration], timeout: Duration) -> Result<(), Error> {
+    let until = Instant::now() + timeout;
+    let mut told = false;
+    loop {
+        let cause = match look(sql, migrations).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(missing)) => {
+                Error::new(Kind::Migration, format!("the migration {} {:?} is missing", missing.version, missing.name))
+            }
+            // One that has been changed does not change back.
+            Err(error) if error.kind() == Kind::Migration => return Err(error),
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!(%cause, "waiting for another process to bring the database up to date");
+        }
+        if Instant::now() >= until {
+            let text =
+                format!("no other process has brought the database up to date within {timeout:?} (--migrate does)");
+            return Err(Error::new(Kind::Migration, text).with_source(cause));
+        }
+        tokio::time::sleep_until(until.min(Instant::now() + LOOK_INTERVAL)).await;
+    }
+}
+
+/// The first migration that is missing, by reading alone.
+///
+/// A database that is newer will do: while processes are replaced, those of before a migration run
+/// beside those of after it, and may have to start anew.
+async fn look(sql: &Sql, migrations: &'static [Migration]) -> Result<Option<Migration>, Error> {
+    let applied = sql.query(APPLIED, &[]).await?;
+    for (row, migration) in applied.iter().zip(migrations) {
+        check(Some(migration), row)?;
+    }
+    if applied.len() > migrations.len() {
+        tracing::warn!(known = migrations.len(), applied = applied.len(), "the database is newer than the program");
+    }
+    Ok(migrations.get(applied.len()).copied())
 }
 
 /// Applies the first migration that is missing; `None` when none is.
@@ -77,15 +131,9 @@ async fn step(sql: &Sql, migrations: &'static [Migration]) -> Result<Option<Migr
             &[],
         )
         .await?;
-    let applied =
-        transaction.query("SELECT version, name, checksum FROM seawall_migrations ORDER BY version", &[]).await?;
+    let applied = transaction.query(APPLIED, &[]).await?;
     for (index, row) in applied.iter().enumerate() {
-        check(
-            migrations.get(index),
-            row.get("version")?,
-            &row.get::<String>("name")?,
-            &row.get::<String>("checksum")?,
-        )?;
+        check(migrations.get(index), row)?;
     }
     let Some(migration) = migrations.get(applied.len()) else {
         // Commits the table at a first start without migrations.
@@ -100,7 +148,13 @@ async fn step(sql: &Sql, migrations: &'static [Migration]) -> Result<Option<Migr
     Ok(Some(*migration))
 }
 
-fn check(migration: Option<&Migration>, version: i64, name: &str, checksum: &str) -> Result<(), Error> {
+/// What has been applied, in order.
+const APPLIED: &str = "SELECT version, name, checksum FROM seawall_migrations ORDER BY version";
+
+/// Whether a row of the table is the migration that stands in its place here.
+fn check(migration: Option<&Migration>, row: &Row) -> Result<(), Error> {
+    let (version, name): (i64, String) = (row.get("version")?, row.get("name")?);
+    let checksum: String = row.get("checksum")?;
     let text = match migration {
         None => format!(
             "the database has the migration {version} {name:?}, which this program does not know: \

@@ -57,6 +57,9 @@ on_both! {
     migrations::a_changed_migration_is_named,
     migrations::a_newer_database_is_refused,
     migrations::a_failing_migration_leaves_nothing,
+    migrations::who_does_not_migrate_waits_for_one_that_does,
+    migrations::who_does_not_migrate_leaves_an_empty_database_empty,
+    migrations::who_does_not_migrate_takes_a_newer_database_and_no_changed_one,
 }
 
 #[tokio::test]

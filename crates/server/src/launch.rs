@@ -61,7 +61,7 @@ where
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(run(identity, settings, start));
+    let ended = runtime.block_on(run(identity, settings, start, args.get_flag("migrate")));
     // Dropping the runtime would wait for blocking work without end, such as the last export.
     runtime.shutdown_background();
     match ended {
@@ -73,8 +73,8 @@ where
     }
 }
 
-/// Fails only before there is a log to say so.
-async fn run<C, F>(identity: Identity, settings: Settings<C>, start: F) -> anyhow::Result<ExitCode>
+/// Fails only before there is a log to say so. With `migrate` it serves nobody.
+async fn run<C, F>(identity: Identity, settings: Settings<C>, start: F, migrate: bool) -> anyhow::Result<ExitCode>
 where
     F: AsyncFnOnce(C, Server) -> anyhow::Result<Server>,
 {
@@ -87,10 +87,19 @@ where
         if let Some(store) = settings.store {
             server = server.with_store(Store::connect(store).await?);
         }
-        let bound = tokio::select! {
-            started = start(settings.service, server) => started?.bind().await?,
-            () = shutdown.begun() => return Ok(()),
+        let server = tokio::select! {
+            started = start(settings.service, server) => started?,
+            () = shutdown.begun() => {
+                // Whoever waits for the migrations must not take them for done.
+                anyhow::ensure!(!migrate, "told to stop before the database was up to date");
+                return Ok(());
+            }
         };
+        if migrate {
+            tracing::info!("up to date");
+            return Ok(());
+        }
+        let bound = server.bind().await?;
         tracing::info!(address = %bound.address()?, metrics = %bound.metrics_address()?, "listening");
         let (sockets, succeeds) = (bound.sockets()?, handover::succeed(bound.health().clone()));
         // Both end while the server goes on, the first where there is no file.
@@ -205,6 +214,9 @@ fn command(identity: Identity) -> Command {
         )
         .arg(Arg::new("settings").long("settings").action(ArgAction::SetTrue).help("List every setting with its variable and default"))
         .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Check the settings and exit"))
+        .arg(Arg::new("migrate").long("migrate").action(ArgAction::SetTrue).help(
+            "Bring the database up to date and exit: once for all processes that have SEAWALL_SQL_MIGRATE=false",
+        ))
         .arg(Arg::new("probe").long("probe").action(ArgAction::SetTrue).help(
             "Ask the service that runs with the same settings whether it is ready, and exit with 0 if so: for containers without a shell",
         ))

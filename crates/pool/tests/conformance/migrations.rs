@@ -1,5 +1,7 @@
 //! The schema at start.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use seawall_pool::{Migration, Sql};
 
@@ -48,4 +50,33 @@ pub(crate) async fn a_failing_migration_leaves_nothing(database: Database) {
     assert_eq!(error.to_string(), "the migration 2 \"bad\" failed");
     assert!(chain(&error).contains("nowhere"), "{}", chain(&error));
     assert_eq!(count(&database.open().await).await, 0);
+}
+
+pub(crate) async fn who_does_not_migrate_waits_for_one_that_does(database: Database) {
+    let config = database.config().without_migrating(Duration::from_secs(60));
+    let waiting = tokio::spawn(async move { Sql::open(&config, TWO).await });
+    // Half of it is not enough.
+    drop(database.open().await);
+    let impatient = database.config().without_migrating(Duration::from_millis(1));
+    let error = Sql::open(&impatient, TWO).await.unwrap_err();
+    assert!(chain(&error).ends_with("the migration 2 \"first item\" is missing"), "{}", chain(&error));
+    assert!(!waiting.is_finished());
+    drop(Sql::open(&database.config(), TWO).await.unwrap());
+    assert_eq!(count(&waiting.await.unwrap().unwrap()).await, 1);
+}
+
+pub(crate) async fn who_does_not_migrate_leaves_an_empty_database_empty(database: Database) {
+    let config = database.config().without_migrating(Duration::from_millis(1));
+    let error = Sql::open(&config, TWO).await.unwrap_err();
+    assert!(error.to_string().starts_with("no other process has brought the database up to date"), "{error}");
+    // Whoever comes next finds no table of that name.
+    assert_eq!(count(&database.open().await).await, 0);
+}
+
+pub(crate) async fn who_does_not_migrate_takes_a_newer_database_and_no_changed_one(database: Database) {
+    drop(Sql::open(&database.config(), TWO).await.unwrap());
+    let config = database.config().without_migrating(Duration::from_secs(60));
+    assert_eq!(count(&Sql::open(&config, ITEMS).await.unwrap()).await, 1);
+    let error = Sql::open(&config, CHANGED).await.unwrap_err();
+    assert!(error.to_string().starts_with("the migration 1 \"items\" has been changed"), "{error}");
 }
