@@ -4,6 +4,8 @@ mod code;
 mod policy;
 mod rules;
 
+pub(crate) use policy::descriptors;
+
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 

@@ -7,6 +7,7 @@
 
 mod attack;
 mod bound;
+mod call;
 mod checks;
 mod ci;
 mod compile;
@@ -66,6 +67,7 @@ enum Command {
     Ps(ps::Args),
     Logs(logs::Args),
     Trace(trace::Args),
+    Call(call::Args),
     Test(test::Args),
     Lint(lint::Args),
     Sim(sim::Args),
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
         Command::Ps(args) => ps::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Call(args) => call::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Sim(args) => sim::run(&args),

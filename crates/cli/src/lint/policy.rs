@@ -41,7 +41,7 @@ fn compile(folder: &Path) -> Result<Contract> {
 }
 
 /// The contracts below a folder, as an encoded `google.protobuf.FileDescriptorSet`.
-pub(super) fn descriptors(folder: &Path) -> Result<Vec<u8>> {
+pub(crate) fn descriptors(folder: &Path) -> Result<Vec<u8>> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
     files.sort();
