@@ -192,11 +192,15 @@ impl Service {
         lines.iter().skip(skipped).map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// What it has written about a trace, each line with its name.
+    /// What it has written about a trace, and the last lines about itself, each with its name.
     pub(crate) fn log_of(&self, trace: TraceId) -> Vec<String> {
         let (lines, trace) = (self.log.lock().unwrap_or_else(PoisonError::into_inner), trace.to_string());
-        let found = lines.iter().filter(|line| line.contains(&trace));
-        found.map(|line| format!("    {} at {}: {line}", self.name, self.address)).collect()
+        let of_calls = |line: &&String| line.contains(r#""trace_id""#);
+        let newest = lines.iter().rev().filter(|line| !of_calls(line)).take(LINES_SHOWN);
+        let mut found: Vec<&String> = newest.chain(lines.iter().filter(|line| line.contains(&trace))).collect();
+        // They begin with the time.
+        found.sort();
+        found.into_iter().map(|line| format!("    {} at {}: {line}", self.name, self.address)).collect()
     }
 
     /// The memory that it occupies, in bytes.

@@ -107,10 +107,18 @@ where
             tokio::join!(settings.policies.watch(settings.reload_interval), succeeds);
             std::future::pending::<()>().await;
         };
+        // Nobody is to find a socket open that nobody accepts from: who comes while this process drains is refused,
+        // and goes elsewhere.
+        let hands_over = async {
+            tokio::select! {
+                ended = sockets.hand_over() => ended,
+                () = shutdown.begun() => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = bound.run(shutdown) => {}
+            () = bound.run(shutdown.clone()) => {}
             () = beside => {}
-            ended = sockets.hand_over() => ended?,
+            ended = hands_over => ended?,
         }
         tracing::info!("drained");
         anyhow::Ok(())

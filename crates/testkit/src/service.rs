@@ -87,9 +87,17 @@ impl Service {
     /// # Panics
     /// If it cannot be asked.
     pub fn terminate(mut self) {
+        self.drain();
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Tells it by SIGTERM to drain, and does not wait.
+    ///
+    /// # Panics
+    /// If it cannot be told.
+    pub fn drain(&self) {
         let pid = i32::try_from(self.child.id()).expect("a process id");
         kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a child can be signalled");
-        self.child.wait().expect("a child can be waited for");
     }
 
     /// Has it hand its sockets over to a new process by SIGUSR2, and waits until it has drained.
