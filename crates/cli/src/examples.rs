@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use crate::workspace::Service;
 
 /// As many calls are printed at most.
-const LINES_MAX: usize = 3;
+const LINES_MAX: usize = 8;
 
 /// The lines to print for services in start order. `flags` take the place of grpcurl's `-plaintext`, if
 /// that is not how to call them.

@@ -5,6 +5,7 @@
 //! runs), `supervisor` (keeping it running), `terminal` and `log_line` (how it looks), `tools`
 //! (programs that tests and checks need).
 
+mod add;
 mod attack;
 mod bound;
 mod call;
@@ -19,6 +20,7 @@ mod drill;
 mod environment;
 mod examples;
 mod fuzz;
+mod git;
 mod layout;
 mod lint;
 mod lock;
@@ -30,10 +32,12 @@ mod outer;
 mod ports;
 mod ps;
 mod report;
+mod rm;
 mod signals;
 mod sim;
 mod state;
 mod supervisor;
+mod template;
 mod terminal;
 mod test;
 mod tls;
@@ -41,6 +45,7 @@ mod tools;
 mod topology;
 mod trace;
 mod up;
+mod upgrade;
 mod workspace;
 
 use std::process::ExitCode;
@@ -77,6 +82,9 @@ enum Command {
     RestartDrill(drill::Args),
     Ci(ci::Args),
     New(new::Args),
+    Rm(rm::Args),
+    Upgrade(upgrade::Args),
+    Add(add::Args),
     #[command(hide = true)]
     ExecBound(bound::Args),
 }
@@ -107,6 +115,9 @@ fn main() -> ExitCode {
         Command::RestartDrill(args) => drill::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
+        Command::Add(args) => add::run(args),
         Command::ExecBound(args) => bound::run(&args),
     };
     match result {

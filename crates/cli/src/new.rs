@@ -1,44 +1,24 @@
 //! `cargo seawall new`: a further service, from the template.
 
-mod compose;
+mod ask;
+pub(crate) mod name;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
 use crate::compile::cargo;
-use crate::lint::succeed;
+use crate::git;
+use crate::template::changes::Changes;
+use crate::template::options::{Options, Store};
+use crate::template::record::Record;
+use crate::template::{Rendered, Template, parts};
 use crate::terminal::{self, BOLD, styled};
-use crate::workspace::Workspace;
+use crate::workspace::{Metadata, Workspace};
 
-/// Names that the language has already. A package is a crate, so it cannot have one of them.
-const KEYWORDS: [&str; 51] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
-    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
-    "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true",
-    "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
-];
-/// Names that would stand in the way of something else of that name: a crate, an argument, a section of
-/// the settings, or a package that contracts name by its first part.
-const RESERVED: [&str; 15] = [
-    "test",
-    "std",
-    "core",
-    "alloc",
-    "docker",
-    "google",
-    "jaeger",
-    "policy",
-    "postgres",
-    "redis",
-    "seawall",
-    "server",
-    "sql",
-    "telemetry",
-    "up",
-];
 /// The ports of the first service of a workspace.
 const FIRST_PORT: u16 = 50051;
 const FIRST_METRICS_PORT: u16 = 9464;
@@ -46,158 +26,177 @@ const FIRST_METRICS_PORT: u16 = 9464;
 /// Adds a service to this workspace, from templates/service.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  cargo seawall new billing     services/billing and proto/seawall/billing, ready for `cargo seawall up`")]
+Examples:
+  cargo seawall new billing                       services/billing and its contract, ready for `cargo seawall up`
+  cargo seawall new billing --calls user,order    asks user and order whether what it is told of is there
+  cargo seawall new quotes --store none --stream  without a database, with a method that streams
+  cargo seawall new billing --dry-run             what would be written
+
+On a terminal it asks for what no flag says. `cargo seawall rm billing` undoes it.")]
 pub(crate) struct Args {
     /// Lower-case letters and digits, such as billing
-    name: String,
+    name: Option<String>,
+    /// Where it keeps what it knows [default: sql]
+    #[arg(long, value_enum)]
+    store: Option<Store>,
+    /// The services that it calls [default: none]
+    #[arg(long, value_name = "SERVICE,…", value_delimiter = ',')]
+    calls: Option<Vec<String>>,
+    /// With a method that streams
+    #[arg(long)]
+    stream: bool,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print what was written as one line of JSON, and ask nothing
+    #[arg(long)]
+    json: bool,
+    /// Write beside changes that are not committed
+    #[arg(long)]
+    allow_dirty: bool,
 }
 
-/// A file to be written.
-struct File {
-    path: PathBuf,
-    contents: String,
+/// What was made, for programs.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    options: &'a Options,
+    dry_run: bool,
+    created: Vec<&'a str>,
+    changed: Vec<&'a str>,
+    next: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let name = args.name.as_str();
-    check_name(name)?;
-    if workspace.services.iter().any(|service| service.name == name) {
-        bail!("there is a service named {name} already; choose another name");
+    let options = options(args, &workspace)?;
+    if !args.allow_dirty {
+        git::require_clean(&workspace.root, "what is new")?;
     }
-    let template = workspace.root.join("templates").join("service");
-    let words = words(name, &workspace)?;
-    let files = render(&template, &workspace.root, &words)?;
-    if let Some(taken) = files.iter().find(|file| file.path.exists()) {
-        bail!("{} is there already; nothing has been written", taken.path.display());
+    let changes = changes(&workspace.root, &options)?;
+    changes.check(&workspace.root)?;
+    let summary = changes.summary(&workspace.root);
+    if !args.dry_run {
+        changes.apply(&workspace.root, || lock(&workspace.root))?;
     }
-    let changes = compose::changes(&workspace.root, &words)?;
-    let written = files.iter().map(|file| ("Created", file)).chain(changes.iter().map(|file| ("Changed", file)));
-    for (word, file) in written {
-        write(file)?;
-        terminal::status(word, file.path.strip_prefix(&workspace.root).unwrap_or(&file.path).display());
+    let next = vec![format!("cargo seawall up {}", options.name), format!("cargo seawall test -p {}", options.name)];
+    if args.json {
+        let of = |verb: &str| summary.iter().filter(|(done, _)| *done == verb).map(|(_, path)| *path).collect();
+        let (created, changed) = (of("Created"), of("Changed"));
+        let report = Report { options: &options, dry_run: args.dry_run, created, changed, next };
+        terminal::print(serde_json::to_string(&report)?)?;
+        return Ok(ExitCode::SUCCESS);
     }
-    let mut format = Command::new(cargo());
-    succeed(
-        format.current_dir(&workspace.root).args(["fmt", "--package", name]),
-        "the new service cannot be formatted",
-    )?;
+    for (verb, path) in summary {
+        terminal::status(verb, path);
+    }
+    if args.dry_run {
+        terminal::warning("Dry run", "nothing has been written");
+        return Ok(ExitCode::SUCCESS);
+    }
     terminal::print("")?;
     terminal::print(styled(BOLD, "Next"))?;
-    terminal::print(format!("cargo seawall up {name}"))?;
-    terminal::print(format!("cargo seawall test -p {name}"))?;
+    next.into_iter().try_for_each(terminal::print)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_name(name: &str) -> Result<()> {
-    let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
-    if !begins_well || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
-        bail!("{name:?} cannot be the name of a service; take lower-case letters and digits, such as billing2");
-    }
-    if KEYWORDS.contains(&name) || RESERVED.contains(&name) {
-        bail!("{name:?} cannot be the name of a service, because it means something else already; choose another");
-    }
-    Ok(())
-}
-
-/// What stands in the template, and what takes its place.
-fn words(name: &str, workspace: &Workspace) -> Result<Vec<(&'static str, String)>> {
-    let used = workspace.services.iter().flat_map(|service| [service.metadata.port, service.metadata.metrics_port]);
-    let used: BTreeSet<u16> = used.collect();
-    let highest = |port: fn(&crate::workspace::Metadata) -> u16| {
-        workspace.services.iter().map(|service| port(&service.metadata)).max()
+/// What the flags say, and somebody on the terminal where they do not.
+fn options(args: &Args, workspace: &Workspace) -> Result<Options> {
+    let mut questions = (!args.json && ask::is_answered()).then(ask::terminal);
+    let name = match (&args.name, &mut questions) {
+        (Some(name), _) => name.clone(),
+        (None, Some(questions)) => questions.name()?,
+        (None, None) => bail!("a service needs a name, as in: cargo seawall new billing"),
     };
-    let port = next_port(highest(|metadata| metadata.port), FIRST_PORT, &used)?;
-    let metrics_port = next_port(highest(|metadata| metadata.metrics_port), FIRST_METRICS_PORT, &used)?;
-    let pascal = name[..1].to_uppercase() + &name[1..];
-    Ok(vec![
-        ("__name__", name.to_owned()),
-        ("__Name__", pascal),
-        ("__port__", port.to_string()),
-        ("__metrics_port__", metrics_port.to_string()),
-    ])
+    // Before further questions, none of which would make it better.
+    name::check(&name, workspace)?;
+    let mut options = Options {
+        store: args.store.unwrap_or_default(),
+        calls: args.calls.clone().unwrap_or_default(),
+        stream: args.stream,
+        port: next_port(workspace, |metadata| metadata.port, FIRST_PORT)?,
+        metrics_port: next_port(workspace, |metadata| metadata.metrics_port, FIRST_METRICS_PORT)?,
+        name,
+    };
+    // Who has said something by flags is asked no more.
+    let nothing_said = args.store.is_none() && args.calls.is_none() && !args.stream;
+    if let Some(questions) = questions.as_mut().filter(|_| nothing_said) {
+        let known: Vec<&str> = workspace.services.iter().map(|service| service.name.as_str()).collect();
+        options.store = questions.store()?;
+        options.calls = questions.calls(&known)?;
+        options.stream = questions.stream()?;
+    }
+    let distinct: BTreeSet<&String> = options.calls.iter().collect();
+    if distinct.len() < options.calls.len() {
+        bail!("--calls names a service twice: {}", options.calls.join(","));
+    }
+    Ok(options)
 }
 
 /// The next port above the highest that no service prefers.
-fn next_port(highest: Option<u16>, first: u16, used: &BTreeSet<u16>) -> Result<u16> {
+fn next_port(workspace: &Workspace, port: fn(&Metadata) -> u16, first: u16) -> Result<u16> {
+    let used = workspace.services.iter().flat_map(|service| [service.metadata.port, service.metadata.metrics_port]);
+    let used: BTreeSet<u16> = used.collect();
+    let highest = workspace.services.iter().map(|service| port(&service.metadata)).max();
     let from = highest.map_or(first, |highest| highest.saturating_add(1));
     (from..=u16::MAX).find(|port| !used.contains(port)).with_context(|| format!("there is no port above {from}"))
 }
 
-/// All files of the template, by path, with the words in their place.
-fn render(template: &Path, root: &Path, words: &[(&str, String)]) -> Result<Vec<File>> {
-    let mut files = Vec::new();
-    let mut folders = vec![template.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = folder.read_dir().with_context(|| format!("{} cannot be read", folder.display()))?;
-        for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let contents =
-                std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-            let below = path.strip_prefix(template)?.to_str().context("a path in the template is no text")?;
-            files.push(File { path: root.join(fill_in(below, words)), contents: fill_in(&contents, words) });
+/// Everything that is written, none of which may be there.
+fn changes(root: &Path, options: &Options) -> Result<Changes> {
+    let Rendered { files, parts } = Template::of(root)?.render(&options.facts(root)?, root)?;
+    let record = Record::new(options.clone(), &Rendered { files: files.clone(), parts: parts.clone() });
+    let mut changes = Changes::default();
+    for (path, text) in files.into_iter().chain([(Record::path(&options.name), record.to_text()?)]) {
+        if root.join(&path).symlink_metadata().is_ok() {
+            bail!("{path} is there already; nothing has been written");
         }
+        changes.write(path, text);
     }
-    if files.is_empty() {
-        bail!("{} is empty", template.display());
+    for (path, part) in parts {
+        let text = std::fs::read_to_string(root.join(&path)).with_context(|| format!("{path} cannot be read"))?;
+        if parts::find(&text, &part).is_some() {
+            bail!("{path} has a part for {} already; nothing has been written", options.name);
+        }
+        let changed = parts::put_in(&text, &part).with_context(|| format!("{path} cannot be added to"))?;
+        changes.write(path, changed);
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    Ok(changes)
 }
 
-fn fill_in(text: &str, words: &[(&str, String)]) -> String {
-    words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
-}
-
-fn write(file: &File) -> Result<()> {
-    let folder = file.path.parent().context("a file has no folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    std::fs::write(&file.path, &file.contents).with_context(|| format!("{} cannot be written", file.path.display()))
+/// Has cargo bring `Cargo.lock` up to date with the packages that there are, where there is one. Fails if the
+/// manifests do not hold.
+pub(crate) fn lock(root: &Path) -> Result<()> {
+    if !root.join("Cargo.lock").is_file() {
+        return Ok(());
+    }
+    let mut cargo = Command::new(cargo());
+    cargo.current_dir(root).args(["metadata", "--format-version", "1", "--offline"]).stdin(Stdio::null());
+    let output = cargo.output().context("cargo cannot be run")?;
+    if !output.status.success() {
+        bail!("cargo does not take the workspace as it would be: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{Metadata, Service};
-
-    #[test]
-    fn names_that_cannot_be_are_refused() {
-        for name in [
-            "", "Billing", "2pay", "pay-out", "pay_out", "../x", "bïlling", "type", "gen", "docker", "up", "google",
-            "policy", "seawall",
-        ] {
-            assert!(check_name(name).is_err(), "{name:?}");
-        }
-        for name in ["billing", "pay2", "x"] {
-            check_name(name).unwrap();
-        }
-    }
+    use crate::workspace::Service;
 
     #[test]
     fn ports_come_after_those_of_the_others() {
-        assert_eq!(next_port(None, 50051, &BTreeSet::new()).unwrap(), 50051);
-        assert_eq!(next_port(Some(50052), 50051, &[50053].into()).unwrap(), 50054);
-        assert!(next_port(Some(u16::MAX), 1, &[u16::MAX].into()).is_err());
-    }
-
-    #[test]
-    fn the_words_are_filled_in_in_paths_and_contents() {
-        let root = tempfile::tempdir().unwrap();
-        let template = root.path().join("templates/service");
-        std::fs::create_dir_all(template.join("services/__name__")).unwrap();
-        std::fs::write(template.join("services/__name__/a.toml"), "__name__ __Name__ __port__ __metrics_port__")
-            .unwrap();
-        let user = Metadata { port: 50051, metrics_port: 9464, ..Metadata::default() };
-        let services = vec![Service { name: "user".into(), manifest: "".into(), metadata: user }];
-        let workspace = Workspace { root: root.path().to_owned(), services };
-        let files = render(&template, root.path(), &words("billing", &workspace).unwrap()).unwrap();
-        assert_eq!(files.len(), 1);
-        assert_eq!(files[0].path, root.path().join("services/billing/a.toml"));
-        assert_eq!(files[0].contents, "billing Billing 50052 9465");
+        let service = |port, metrics_port| {
+            let metadata = Metadata { port, metrics_port, ..Metadata::default() };
+            Service { name: String::new(), manifest: "".into(), metadata }
+        };
+        let workspace = |services: &[(u16, u16)]| Workspace {
+            root: "".into(),
+            services: services.iter().map(|(port, metrics)| service(*port, *metrics)).collect(),
+        };
+        let port = |services: &[(u16, u16)]| next_port(&workspace(services), |metadata| metadata.port, 50051);
+        assert_eq!(port(&[]).unwrap(), 50051);
+        assert_eq!(port(&[(50051, 1), (50052, 50053)]).unwrap(), 50054);
+        assert!(port(&[(u16::MAX, 1)]).is_err());
     }
 }

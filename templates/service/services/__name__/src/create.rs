@@ -1,26 +1,32 @@
+//% if sql
 //! CreateItem.
 
 use seawall_error::{Error, Violations};
 use seawall_pool::Sql;
-use seawall_proto::seawall::__name__::v1::{CreateItemRequest, CreateItemResponse};
+use __root___proto::__root__::__name__::v1::{CreateItemRequest, CreateItemResponse};
 
 use crate::errors::DOMAIN;
+use crate::fields::check_item;
+//% if calls
+use crate::peers::Peers;
+//% end
 use crate::record::Record;
 
-const INSERT: &str = "INSERT INTO items (item_id, title, create_time_us) VALUES ($1, $2, $3)";
-
+//% if calls
+pub(crate) async fn create(sql: &Sql, peers: &Peers, request: CreateItemRequest) -> Result<CreateItemResponse, Error> {
+//% else
 pub(crate) async fn create(sql: &Sql, request: CreateItemRequest) -> Result<CreateItemResponse, Error> {
-    let title = request.item.unwrap_or_default().title;
+//% end
+    let mut chosen = request.item.unwrap_or_default();
     let mut violations = Violations::default();
-    let is_clean = !title.chars().any(char::is_control);
-    violations.check(
-        is_clean && (1..=100).contains(&title.chars().count()),
-        "item.title",
-        "must be 1 to 100 characters, none of them a control character",
-    );
+    check_item(&mut chosen, &mut violations);
     violations.into_result(DOMAIN)?;
+//% if calls
+    peers.check(&chosen).await?;
+//% end
 
-    let record = Record::new(title);
-    sql.execute(INSERT, &record.values()).await?;
+    let record = Record::new(chosen);
+    sql.execute(Record::INSERT, &record.values()).await?;
     Ok(CreateItemResponse { item: Some(record.into()) })
 }
+//% end

@@ -1,14 +1,15 @@
+//% if sql
 //! GetItem.
 
 use seawall_error::{Error, Violations};
 use seawall_pool::Sql;
-use seawall_proto::seawall::__name__::v1::{GetItemRequest, GetItemResponse};
+use __root___proto::__root__::__name__::v1::{GetItemRequest, GetItemResponse};
 use seawall_resource::check_id;
 
 use crate::errors::{DOMAIN, item_not_found};
 use crate::record::Record;
 
-const SELECT: &str = "SELECT item_id, title, create_time_us FROM items WHERE item_id = $1";
+const SELECT: &str = "SELECT item_id, title__columns__, create_time_us FROM items WHERE item_id = $1";
 
 pub(crate) async fn get(sql: &Sql, request: GetItemRequest) -> Result<GetItemResponse, Error> {
     let mut violations = Violations::default();
@@ -19,3 +20,4 @@ pub(crate) async fn get(sql: &Sql, request: GetItemRequest) -> Result<GetItemRes
     let row = found.ok_or_else(|| item_not_found(&item_id))?;
     Ok(GetItemResponse { item: Some(Record::from_row(&row)?.into()) })
 }
+//% end

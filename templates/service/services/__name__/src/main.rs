@@ -13,9 +13,13 @@ const IDENTITY: Identity = Identity {
     port: __port__,
     metrics_port: __metrics_port__,
     about: env!("CARGO_PKG_DESCRIPTION"),
-    descriptors: seawall_proto::FILE_DESCRIPTOR_SET,
+    descriptors: __root___proto::FILE_DESCRIPTOR_SET,
 };
 
 fn main() -> ExitCode {
+//% if sql
     launch(IDENTITY, __name__::Config::read, async |config, server| Ok(__name__::start(config, server).await?))
+//% else
+    launch(IDENTITY, __name__::Config::read, async |config, server| Ok(__name__::start(&config, server)))
+//% end
 }

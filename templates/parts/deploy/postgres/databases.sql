@@ -1,0 +1,3 @@
+--% if sql
+CREATE DATABASE "__name__" OWNER seawall;
+--% end
