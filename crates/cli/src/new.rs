@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::compile::cargo;
 use crate::git;
-use crate::template::changes::Changes;
+use crate::template::changes::{Changes, require_writable};
 use crate::template::options::{Options, Store};
 use crate::template::record::Record;
 use crate::template::{Rendered, Template, parts};
@@ -73,6 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if !args.allow_dirty {
         git::require_clean(&workspace.root, "what is new")?;
     }
+    require_writable(&workspace.root)?;
     let changes = changes(&workspace.root, &options)?;
     changes.check(&workspace.root)?;
     let summary = changes.summary(&workspace.root);

@@ -19,6 +19,11 @@ struct Undo {
     folders: Vec<PathBuf>,
 }
 
+/// Fails if nobody may write where the workspace is, before any work has been done for it.
+pub(crate) fn require_writable(root: &Path) -> Result<()> {
+    access(root, AccessFlags::W_OK).with_context(|| format!("{} may not be written", root.display()))
+}
+
 impl Changes {
     pub(crate) fn write(&mut self, path: impl Into<String>, text: impl Into<String>) {
         self.0.insert(path.into(), Some(text.into()));
