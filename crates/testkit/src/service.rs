@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ const LINES_MAX: usize = 2_000;
 /// A running service. Dropped, it is killed; if the test is failing, its log is printed.
 #[derive(Debug)]
 pub struct Service {
-    name: &'static str,
+    program: PathBuf,
     variables: Vec<(String, String)>,
     child: Child,
     address: SocketAddr,
@@ -32,20 +33,34 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a service on free ports and waits until it listens. `variables` are its settings, such
-    /// as `("SEAWALL_SQL_URL", "sqlite:///tmp/x.db")`; it has no others.
+    /// Starts a service of Seawall's own workspace, built now if it is not up to date, as
+    /// [`start_program`](Self::start_program) does.
     ///
     /// # Panics
     /// With its log, if it does not start.
     pub fn start<V: Into<String>>(name: &'static str, variables: impl IntoIterator<Item = (&'static str, V)>) -> Self {
+        Self::start_program(binary(name), variables)
+    }
+
+    /// Starts a program on free ports and waits until it listens, such as
+    /// `env!("CARGO_BIN_EXE_billing")`, which cargo has built for the tests of its package. `variables` are
+    /// its settings, such as `("SEAWALL_SQL_URL", "sqlite:///tmp/x.db")`; it has no others.
+    ///
+    /// # Panics
+    /// With its log, if it does not start.
+    pub fn start_program<V: Into<String>>(
+        program: impl Into<PathBuf>,
+        variables: impl IntoIterator<Item = (&'static str, V)>,
+    ) -> Self {
+        let program = program.into();
         let mut all = vec![
             ("SEAWALL_SERVER_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("SEAWALL_SERVER_METRICS_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ];
         all.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
         let log = Arc::new(Mutex::new(VecDeque::new()));
-        let (child, address, metrics) = spawn(name, &all, &log);
-        Self { name, variables: all, child, address, metrics, log, successor: None }
+        let (child, address, metrics) = spawn(&program, &all, &log);
+        Self { program, variables: all, child, address, metrics, log, successor: None }
     }
 
     /// Where it serves gRPC, as `http://127.0.0.1:PORT`.
@@ -108,7 +123,7 @@ impl Service {
         let pid = i32::try_from(self.child.id()).expect("a process id");
         kill(Pid::from_raw(pid), Signal::SIGUSR2).expect("a child can be signalled");
         let ended = self.child.wait().expect("a child can be waited for");
-        assert!(ended.success(), "{} ended with {ended}", self.name);
+        assert!(ended.success(), "{} ended with {ended}", self.program.display());
         let log = self.log();
         let successor = log.iter().rev().find_map(|line| {
             line.contains("starting a successor")
@@ -124,7 +139,7 @@ impl Service {
     pub fn start_again(&mut self) {
         self.variables[0].1 = self.address.to_string();
         self.variables[1].1 = self.metrics.to_string();
-        (self.child, self.address, self.metrics) = spawn(self.name, &self.variables, &self.log);
+        (self.child, self.address, self.metrics) = spawn(&self.program, &self.variables, &self.log);
     }
 }
 
@@ -136,18 +151,19 @@ impl Drop for Service {
             let _ = kill(successor, Signal::SIGKILL);
         }
         if std::thread::panicking() {
-            eprintln!("--- log of {} ---", self.name);
+            eprintln!("--- log of {} ---", self.program.display());
             self.log().iter().for_each(|line| eprintln!("{line}"));
         }
     }
 }
 
 fn spawn(
-    name: &str,
+    program: &Path,
     variables: &[(String, String)],
     log: &Arc<Mutex<VecDeque<String>>>,
 ) -> (Child, SocketAddr, SocketAddr) {
-    let mut child = Command::new(binary(name))
+    let name = program.display();
+    let mut child = Command::new(program)
         .env_clear()
         .envs(variables.iter().cloned())
         .stdin(Stdio::null())

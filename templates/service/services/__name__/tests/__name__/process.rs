@@ -21,6 +21,9 @@ use crate::harness::Peers;
 use crate::harness::Settings;
 //% end
 
+/// As cargo has built it for these tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE___name__");
+
 fn metrics(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
@@ -40,7 +43,7 @@ async fn what_was_created_is_there_after_a_kill_and_calls_are_counted() {
     let mut settings = Settings::new();
 //% end
     settings.push(("SEAWALL_SQL_URL", format!("sqlite://{}/__name__.db", folder.path().display())));
-    let mut service = Service::start("__name__", settings);
+    let mut service = Service::start_program(PROGRAM, settings);
     let item = create(&connect(&service.url()), "first").await;
     service.kill();
     service.start_again();
@@ -61,7 +64,7 @@ async fn calls_are_answered_and_counted() {
 //% else
     let settings = Settings::new();
 //% end
-    let service = Service::start("__name__", settings);
+    let service = Service::start_program(PROGRAM, settings);
     let request = CheckItemRequest { item: Some(chosen("first")) };
     let checked = connect(&service.url()).check_item(request).await.unwrap().into_inner();
     assert_eq!(checked.item, Some(chosen("first")));
