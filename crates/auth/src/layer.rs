@@ -93,7 +93,7 @@ where
             Admission::Later(judged) => {
                 let next = self.inner.clone();
                 let service = std::mem::replace(&mut self.inner, next);
-                State::Judged { judged, held: Some((service, request)) }
+                State::Judged { judged, held: Some(Box::new((service, request))) }
             }
         };
         AuthFuture { state }
@@ -159,7 +159,8 @@ pin_project! {
     #[project = StateProj]
     enum State<S, R, F> {
         Refused { error: Option<Error> },
-        Judged { judged: Judged, held: Option<(S, R)> },
+        // On the heap, so that a call that is judged at once is not as large.
+        Judged { judged: Judged, held: Option<Box<(S, R)>> },
         Running { #[pin] call: F, identity: Option<Identity> },
     }
 }
@@ -200,7 +201,10 @@ where
                 StateProj::Judged { judged, held } => {
                     let judged = ready!(judged.as_mut().poll(cx));
                     match (judged, held.take()) {
-                        (Ok(identity), Some((mut service, request))) => begin(&mut service, request, identity),
+                        (Ok(identity), Some(held)) => {
+                            let (mut service, request) = *held;
+                            begin(&mut service, request, identity)
+                        }
                         (Err(error), _) => State::Refused { error: Some(error) },
                         (Ok(_), None) => return Poll::Pending,
                     }

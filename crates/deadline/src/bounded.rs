@@ -33,7 +33,7 @@ pin_project! {
         Refused { error: Option<Error> },
         Running {
             #[pin] call: F,
-            #[pin] timer: Timer,
+            timer: Timer,
             published: bool,
         },
     }
@@ -63,7 +63,7 @@ where
                 let error = error.take().unwrap_or_else(Error::deadline_exceeded);
                 Poll::Ready(Ok(Status::from(error).into_http()))
             }
-            StateProj::Running { call, mut timer, published } => {
+            StateProj::Running { call, timer, published } => {
                 let deadline = timer.deadline;
                 match scoped(deadline, *published, || call.poll(cx)) {
                     Poll::Ready(answer) => Poll::Ready(answer.map(|response| {
@@ -73,7 +73,7 @@ where
                             published: *published,
                         })
                     })),
-                    Poll::Pending if timer.as_mut().poll_passed(cx) => {
+                    Poll::Pending if timer.poll_passed(cx) => {
                         Poll::Ready(Ok(Status::from(Error::deadline_exceeded()).into_http()))
                     }
                     Poll::Pending => Poll::Pending,
@@ -90,7 +90,6 @@ pin_project! {
     pub struct BoundedBody<B> {
         #[pin]
         inner: Option<B>,
-        #[pin]
         timer: Timer,
         published: bool,
     }
@@ -122,7 +121,7 @@ impl<B: Body> Body for BoundedBody<B> {
                 Poll::Ready(Some(Ok(expired())))
             }
             Poll::Ready(frame) => Poll::Ready(frame),
-            Poll::Pending if this.timer.as_mut().poll_passed(cx) => {
+            Poll::Pending if this.timer.poll_passed(cx) => {
                 this.inner.set(None);
                 Poll::Ready(Some(Ok(expired())))
             }
@@ -158,14 +157,12 @@ pub(crate) fn published<T>(deadline: Option<Deadline>, f: impl FnOnce() -> T) ->
     }
 }
 
-pin_project! {
-    /// A timer that costs nothing until something has to wait: most calls answer at their first poll.
-    #[derive(Debug)]
-    struct Timer {
-        deadline: Option<Deadline>,
-        #[pin]
-        sleep: Option<Sleep>,
-    }
+/// A timer that costs nothing until something has to wait: most calls answer at their first poll. On the heap, so
+/// that those are not as large as one that waits.
+#[derive(Debug)]
+struct Timer {
+    deadline: Option<Deadline>,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
@@ -175,15 +172,12 @@ impl Timer {
 
     /// Asks the clock first: of several timers at one deadline any may be the first to fire, and the
     /// innermost is to be the one that speaks.
-    fn poll_passed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let mut this = self.project();
-        let Some(deadline) = *this.deadline else { return false };
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.deadline else { return false };
         if deadline.remaining().is_zero() {
             return true;
         }
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep_until(deadline.instant())));
-        }
-        this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready())
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline.instant())));
+        sleep.as_mut().poll(cx).is_ready()
     }
 }

@@ -133,10 +133,10 @@ impl<S: Clone, L, D> Rate<S, L, D> {
         limiter: Arc<RateLimiter>,
         key: CallKey,
         deadline: Option<Instant>,
-    ) -> Held<S, R> {
+    ) -> Box<Held<S, R>> {
         let next = self.inner.clone();
         let service = std::mem::replace(&mut self.inner, next);
-        Held { service, request, limiter, key, deadline }
+        Box::new(Held { service, request, limiter, key, deadline })
     }
 }
 
@@ -207,15 +207,16 @@ pin_project! {
     enum State<S, R, F> {
         Refused { status: Option<Status> },
         Running { #[pin] call: F },
-        Waiting { #[pin] turn: Sleep, place: Place, held: Option<Held<S, R>> },
-        Asking { answer: Answer, held: Option<Held<S, R>> },
+        // Both have on the heap what they have, so that a call that passes at once is not as large.
+        Waiting { turn: Pin<Box<Sleep>>, place: Place, held: Option<Box<Held<S, R>>> },
+        Asking { answer: Answer, held: Option<Box<Held<S, R>>> },
     }
 }
 
 impl<S, R, F> State<S, R, F> {
-    fn waiting(held: Held<S, R>, wait: Wait) -> Self {
+    fn waiting(held: Box<Held<S, R>>, wait: Wait) -> Self {
         let place = Place { limiter: Arc::clone(&held.limiter), key: held.key, wait: Some(wait) };
-        Self::Waiting { turn: tokio::time::sleep(wait.after), place, held: Some(held) }
+        Self::Waiting { turn: Box::pin(tokio::time::sleep(wait.after)), place, held: Some(held) }
     }
 }
 
@@ -258,7 +259,7 @@ where
                     return Poll::Ready(Ok(status.into_http()));
                 }
                 StateProj::Waiting { turn, place, held } => {
-                    ready!(turn.poll(cx));
+                    ready!(turn.as_mut().poll(cx));
                     // It is taken now, or it is too late to give it back.
                     place.wait = None;
                     let Some(held) = held.take() else { return Poll::Pending };
@@ -277,7 +278,7 @@ where
             };
             state.set(match decision {
                 Decision::Pass => {
-                    let Held { mut service, request, .. } = held;
+                    let Held { mut service, request, .. } = *held;
                     State::Running { call: service.call(request) }
                 }
                 Decision::Wait(wait) => State::waiting(held, wait),

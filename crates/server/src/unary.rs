@@ -109,11 +109,18 @@ where
                 // The service that is ready goes with the call; the next call readies its copy.
                 let copy = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, copy);
-                State::Arriving { arrival, waiting: Some((inner, parts)), budget }
+                State::Arriving { waiting: Some(Box::new(Waiting { arrival, inner, parts })), budget }
             }
         };
         UnaryFuture { state }
     }
+}
+
+/// A call whose message is not there. It is on the heap, so that the others are not as large.
+struct Waiting<S, A> {
+    arrival: Arrival<A>,
+    inner: S,
+    parts: request::Parts,
 }
 
 pin_project! {
@@ -129,7 +136,7 @@ pin_project! {
     /// much, as does one that was `Refused` at once. `budget` is that of a unary call.
     #[project = StateProj]
     enum State<S, A: Body, F> {
-        Arriving { arrival: Arrival<A>, waiting: Option<(S, request::Parts)>, budget: Arc<Budget> },
+        Arriving { waiting: Option<Box<Waiting<S, A>>>, budget: Arc<Budget> },
         Running { #[pin] call: F, budget: Option<Arc<Budget>> },
         Refused { error: Option<Error> },
     }
@@ -147,14 +154,15 @@ where
         let mut state = self.project().state;
         loop {
             match state.as_mut().project() {
-                StateProj::Arriving { arrival, waiting, budget } => {
-                    let arrived = ready!(arrival.poll(cx, budget));
-                    let call = match (arrived, waiting.take()) {
-                        (Ok(message), Some((mut inner, parts))) => inner.call(whole(parts, message)),
-                        (Err(error), _) => return Poll::Ready(Ok(refused(error))),
-                        (Ok(_), None) => return Poll::Ready(Ok(refused(Error::deadline_exceeded()))),
+                StateProj::Arriving { waiting: place, budget } => {
+                    let Some(waiting) = place.as_deref_mut() else { return Poll::Pending };
+                    let message = match ready!(waiting.arrival.poll(cx, budget)) {
+                        Ok(message) => message,
+                        Err(error) => return Poll::Ready(Ok(refused(error))),
                     };
-                    let budget = Some(Arc::clone(budget));
+                    let Some(waiting) = place.take() else { return Poll::Pending };
+                    let Waiting { mut inner, parts, .. } = *waiting;
+                    let (call, budget) = (inner.call(whole(parts, message)), Some(Arc::clone(budget)));
                     state.set(State::Running { call, budget });
                 }
                 StateProj::Running { call, budget } => {

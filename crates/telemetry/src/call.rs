@@ -107,7 +107,7 @@ impl Record {
             let end = start.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
             let (carried, notes) = (self.scope.carried().cloned(), self.scope.take_notes());
             let what = What::Call { series: self.series, code, peer: self.peer };
-            export::push(Finished { context, parent, carried, start, end, notes, what });
+            export::push(&Finished { context, parent, carried, start, end, notes, what });
         }
     }
 }

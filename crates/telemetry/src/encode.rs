@@ -2,6 +2,8 @@
 //! what is sent: there are as many as calls, and making messages of them first would cost more than all
 //! that a span is made of.
 
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{Array, KeyValue, Value};
@@ -37,9 +39,14 @@ fn key(out: &mut Vec<u8>, field: u32, wire_type: u32) {
     varint(out, u64::from(field << 3 | wire_type));
 }
 
-fn bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
+/// What stands before so many bytes.
+fn head(out: &mut Vec<u8>, field: u32, length: usize) {
     key(out, field, BYTES);
-    varint(out, value.len() as u64);
+    varint(out, length as u64);
+}
+
+fn bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
+    head(out, field, value.len());
     out.extend_from_slice(value);
 }
 
@@ -55,19 +62,28 @@ fn fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
 
 /// A message in a message: `write` is told where, and its length is put in front of it.
 fn message(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    message_about::<1>(out, field, write);
+}
+
+/// The same for one whose length has usually no more than so many digits of seven bits. A length is padded to
+/// those with zeros, which stand in its highest digits.
+fn message_about<const DIGITS: usize>(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
     key(out, field, BYTES);
     let start = out.len();
-    // Room for a length below 128, which most are.
-    out.push(0);
+    out.extend_from_slice(&[0; DIGITS]);
     write(out);
-    let length = out.len() - start - 1;
-    if let Ok(length @ 0..0x80) = u8::try_from(length) {
-        out[start] = length;
-    } else {
-        let mut prefix = Vec::new();
-        varint(&mut prefix, length as u64);
-        out.splice(start..=start, prefix);
+    let mut length = out.len() - start - DIGITS;
+    for digit in &mut out[start..start + DIGITS] {
+        *digit = length as u8 & 0x7f | 0x80;
+        length >>= 7;
     }
+    if length == 0 {
+        out[start + DIGITS - 1] &= 0x7f;
+        return;
+    }
+    let mut more = Vec::new();
+    varint(&mut more, length as u64);
+    out.splice(start + DIGITS..start + DIGITS, more);
 }
 
 /// Nanoseconds since 1970.
@@ -116,25 +132,18 @@ fn text_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
 
 const SPAN_ATTRIBUTES: u32 = 9;
 
-/// Attributes of a span, ready to be put into one.
-pub(crate) fn attributes(all: &[KeyValue]) -> Vec<u8> {
-    let mut out = Vec::new();
-    all.iter().for_each(|pair| attribute(&mut out, SPAN_ATTRIBUTES, pair.key.as_str(), &pair.value));
-    out
-}
-
-/// `ExportTraceServiceRequest`: what is to be sent, with all spans in it.
-///
-/// `resource` is an encoded `Resource`; `spans` are the spans of one scope, each as [`span`] has written it.
-pub(crate) fn request(resource: &[u8], scope: &str, spans: &[u8]) -> Vec<u8> {
-    let mut of_scope = Vec::with_capacity(spans.len() + scope.len() + 16);
+/// The beginning of an `ExportTraceServiceRequest`, after which `spans_bytes` of spans follow, those of one
+/// scope, each as [`span`] has written it. `resource` is an encoded `Resource`.
+pub(crate) fn request_head(resource: &[u8], scope: &str, spans_bytes: usize) -> Vec<u8> {
+    let mut of_scope = Vec::new();
     message(&mut of_scope, 1, |out| bytes(out, 1, scope.as_bytes()));
-    of_scope.extend_from_slice(spans);
-    let mut of_resource = Vec::with_capacity(of_scope.len() + resource.len() + 32);
+    let mut of_resource = Vec::new();
     bytes(&mut of_resource, 1, resource);
-    bytes(&mut of_resource, 2, &of_scope);
-    let mut out = Vec::with_capacity(of_resource.len() + 16);
-    bytes(&mut out, 1, &of_resource);
+    head(&mut of_resource, 2, of_scope.len() + spans_bytes);
+    of_resource.extend(of_scope);
+    let mut out = Vec::new();
+    head(&mut out, 1, of_resource.len() + spans_bytes);
+    out.extend(of_resource);
     out
 }
 
@@ -147,7 +156,7 @@ pub(crate) fn resource<'a>(attributes: impl IntoIterator<Item = (&'a opentelemet
 
 /// Adds a span to those of a scope (`ScopeSpans.spans`).
 pub(crate) fn span(out: &mut Vec<u8>, span: &Finished) {
-    message(out, 2, |out| {
+    message_about::<2>(out, 2, |out| {
         bytes(out, 1, &span.context.trace_id.0.to_be_bytes());
         bytes(out, 2, &span.context.span_id.0.to_be_bytes());
         if let Some(carried) = span.carried.as_ref().filter(|carried| !carried.tracestate.is_empty()) {
@@ -163,7 +172,10 @@ pub(crate) fn span(out: &mut Vec<u8>, span: &Finished) {
             What::Call { series, code, peer } => {
                 of_call(out, series, *code);
                 if let Some(peer) = peer {
-                    text_attribute(out, "network.peer.address", &peer.ip().to_string());
+                    message(out, SPAN_ATTRIBUTES, |out| {
+                        bytes(out, 1, b"network.peer.address");
+                        message(out, 2, |out| message(out, 1, |out| ip(out, peer.ip())));
+                    });
                     attribute(out, SPAN_ATTRIBUTES, "network.peer.port", &Value::I64(peer.port().into()));
                 }
                 series.kind == Kind::Server && span.parent.0 != 0
@@ -180,11 +192,35 @@ pub(crate) fn span(out: &mut Vec<u8>, span: &Finished) {
     });
 }
 
+/// As text.
+fn ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, byte) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                let digits = [byte / 100, byte / 10 % 10, byte % 10];
+                let first = if byte < 10 { 2 } else { usize::from(byte < 100) };
+                out.extend(digits[first..].iter().map(|digit| b'0' + digit));
+            }
+        }
+        // A vector takes everything.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+/// What all spans of one kind of call have in common.
+pub(crate) fn common(kind: Kind, method: &str, attributes: &[KeyValue]) -> Vec<u8> {
+    let mut out = Vec::new();
+    bytes(&mut out, 5, method.as_bytes());
+    number(&mut out, 6, if kind == Kind::Server { 2 } else { 3 });
+    attributes.iter().for_each(|pair| attribute(&mut out, SPAN_ATTRIBUTES, pair.key.as_str(), &pair.value));
+    out
+}
+
 fn of_call(out: &mut Vec<u8>, series: &Series, code: Code) {
-    let kind = if series.kind == Kind::Server { 2 } else { 3 };
-    bytes(out, 5, series.method.as_bytes());
-    number(out, 6, kind);
-    out.extend_from_slice(&series.attributes);
+    out.extend_from_slice(&series.common);
     text_attribute(out, "rpc.response.status_code", code_name(code));
     if is_error(series.kind, code) {
         text_attribute(out, "error.type", code_name(code));
@@ -237,5 +273,72 @@ pub(crate) fn is_error(kind: Kind, code: Code) -> bool {
                 | Code::Unavailable
                 | Code::DataLoss
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Decoded;
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use prost::Message as _;
+    use seawall_trace::{SpanId, TraceContext};
+
+    use super::*;
+    use crate::series::{Table, Target};
+
+    fn text(span: &Span, name: &str) -> String {
+        let found = span.attributes.iter().find(|pair| pair.key == name).unwrap_or_else(|| panic!("{name}"));
+        match found.value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Decoded::StringValue(text)) => text.clone(),
+            Some(Decoded::IntValue(number)) => number.to_string(),
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    fn call(peer: &str, text: &str) -> Finished {
+        let series = Table::new(Kind::Server, &Target::default(), ["encode.Is/Read"]).get("/encode.Is/Read");
+        let attributes = vec![KeyValue::new("text", text.to_owned())];
+        let notes = Notes { attributes, ..Notes::default() };
+        let what = What::Call { series, code: Code::Ok, peer: peer.parse().ok() };
+        let (context, parent) = (TraceContext::root(true), SpanId(7));
+        Finished { context, parent, carried: None, start: 1, end: 2, notes, what }
+    }
+
+    #[test]
+    fn what_is_written_is_read_by_others_whatever_its_length() {
+        let lengths = [0, 1, 90, 100, 115, 120, 126, 127, 128, 129, 16_000, 16_100, 16_200, 16_383, 16_384, 3_000_000];
+        let mut spans = Vec::new();
+        for length in lengths {
+            span(&mut spans, &call("10.0.209.7:50051", &"x".repeat(length)));
+        }
+        let resource = resource([(&opentelemetry::Key::new("service.name"), &Value::from("shop"))]);
+        let request = [request_head(&resource, "seawall", spans.len()), spans].concat();
+        let request = ExportTraceServiceRequest::decode(&*request).unwrap();
+        let [of_resource] = &request.resource_spans[..] else { panic!("one resource") };
+        assert_eq!(of_resource.resource.as_ref().unwrap().attributes[0].key, "service.name");
+        let [of_scope] = &of_resource.scope_spans[..] else { panic!("one scope") };
+        assert_eq!(of_scope.scope.as_ref().unwrap().name, "seawall");
+        assert_eq!(of_scope.spans.len(), lengths.len());
+        for (span, length) in of_scope.spans.iter().zip(lengths) {
+            assert_eq!(text(span, "text").len(), length);
+            assert_eq!((span.name.as_str(), span.kind), ("encode.Is/Read", 2));
+            assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (1, 2));
+            assert_eq!((span.trace_id.len(), span.span_id.len()), (16, 8));
+            assert_eq!(span.parent_span_id, 7_u64.to_be_bytes());
+            assert_eq!(span.flags, SAMPLED | HAS_IS_REMOTE | IS_REMOTE);
+            assert_eq!(text(span, "rpc.response.status_code"), "OK");
+            assert_eq!(text(span, "network.peer.address"), "10.0.209.7");
+            assert_eq!(text(span, "network.peer.port"), "50051");
+        }
+    }
+
+    #[test]
+    fn addresses_are_written_as_everybody_writes_them() {
+        for address in ["0.0.0.0", "1.22.255.100", "9.10.99.101", "::1", "2001:db8::a:1"] {
+            let mut out = Vec::new();
+            ip(&mut out, address.parse().unwrap());
+            assert_eq!(String::from_utf8(out).unwrap(), address);
+        }
     }
 }

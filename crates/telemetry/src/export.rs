@@ -1,11 +1,12 @@
 //! Finished spans on their way to the collector.
 //!
-//! Whoever ends a span puts it into a bounded queue, which takes no lock; one thread takes them out,
-//! writes them as OTLP and sends them. A queue that is full drops spans and counts them: a call never
-//! waits for its span. The thread sleeps while nothing is recorded, waits a moment for company when a span
-//! comes, and goes at once when many have come.
+//! Whoever ends a span writes it as OTLP to the end of a buffer (`export/waiting.rs`); one thread sends what
+//! has gathered there. Where too much waits, spans are dropped and counted: a call never waits for its span.
+//! The thread sleeps while nothing is recorded, waits a moment for company when a span comes, and goes at
+//! once when many have come.
 
 mod sender;
+mod waiting;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -13,7 +14,6 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
 use opentelemetry::KeyValue;
 use seawall_trace::{Carried, Notes, SpanId, TraceContext};
 use tokio::sync::{Notify, oneshot};
@@ -22,18 +22,14 @@ use tonic::Code;
 
 use crate::collector::Collector;
 use crate::init::{InitError, SHUTDOWN_TIMEOUT};
+use crate::metrics;
 use crate::series::Series;
-use crate::{encode, metrics};
 use sender::Sender;
+use waiting::{Chunk, Waiting};
 
-/// Spans waiting for export, beyond which they are dropped: a tenth of a second of the most that two
-/// processors can serve.
-const SPANS_MAX: usize = 16_384;
-/// So many are sent without waiting for more.
-const SPANS_MANY: usize = 1_024;
 /// How much is sent at a time, at most about this and one span: below the 4 MiB that a gRPC server takes by
 /// default.
-const BATCH_BYTES_MAX: usize = 1 << 20;
+const BATCH_CHUNKS_MAX: usize = 16;
 /// How long spans wait for company. Short, so that a trace can be looked at as soon as it is made.
 const EXPORT_DELAY: Duration = Duration::from_millis(200);
 /// How often at most a log line says that spans were dropped.
@@ -85,7 +81,7 @@ mod state {
 
 #[derive(Debug)]
 struct Queue {
-    spans: ArrayQueue<Finished>,
+    spans: Waiting,
     state: AtomicU8,
     wake: Notify,
     dropped: AtomicU64,
@@ -100,16 +96,17 @@ pub(crate) fn is_on() -> bool {
 }
 
 /// Sends a span, or counts it as dropped.
-pub(crate) fn push(span: Finished) {
+pub(crate) fn push(span: &Finished) {
     let Some(queue) = QUEUE.get() else { return };
-    if queue.spans.push(span).is_err() {
-        queue.dropped.fetch_add(1, Ordering::Relaxed);
+    let dropped = queue.spans.add(span);
+    if dropped > 0 {
+        queue.dropped.fetch_add(dropped, Ordering::Relaxed);
     }
     // Sequentially consistent, as is the queue's end: either this sees that the thread sleeps, or the
     // thread has seen the span before it did.
     let wants_it = match queue.state.load(Ordering::SeqCst) {
         state::IDLE => true,
-        state::GATHERING => queue.spans.len() >= SPANS_MANY,
+        state::GATHERING => queue.spans.are_many(),
         _ => false,
     };
     if wants_it && queue.state.swap(state::AWAKE, Ordering::SeqCst) != state::AWAKE {
@@ -138,7 +135,7 @@ impl Exporter {
             Sender::new(endpoint, resource, collector)?
         };
         let queue = QUEUE.get_or_init(|| Queue {
-            spans: ArrayQueue::new(SPANS_MAX),
+            spans: Waiting::default(),
             state: AtomicU8::new(state::AWAKE),
             wake: Notify::new(),
             dropped: AtomicU64::new(0),
@@ -208,27 +205,21 @@ async fn company(queue: &Queue) {
         queue.wake.notified().await;
     }
     queue.state.store(state::GATHERING, Ordering::SeqCst);
-    if queue.spans.len() < SPANS_MANY {
+    if !queue.spans.are_many() {
         // Many have come, or time has passed.
         let _ = timeout(EXPORT_DELAY, queue.wake.notified()).await;
     }
 }
 
 async fn send_all(queue: &Queue, sender: &mut Sender) {
-    let mut spans = Vec::new();
-    loop {
-        let mut count = 0;
-        while spans.len() < BATCH_BYTES_MAX
-            && let Some(span) = queue.spans.pop()
-        {
-            encode::span(&mut spans, &span);
-            count += 1;
-        }
-        if count == 0 {
-            return;
-        }
-        sender.send_spans(&spans, count).await;
-        spans.clear();
+    let mut chunks = queue.spans.take();
+    while !chunks.is_empty() {
+        let rest = chunks.split_off(chunks.len().min(BATCH_CHUNKS_MAX));
+        let count = chunks.iter().map(|chunk| chunk.count).sum();
+        sender.send_spans(chunks.into_iter().map(Chunk::into_bytes).collect(), count).await;
+        // Also what has come meanwhile, if that is a whole chunk.
+        chunks = rest;
+        chunks.extend(queue.spans.take_full());
     }
 }
 

@@ -43,8 +43,8 @@ pub(crate) struct Series {
     /// From 0, over all series of the process.
     pub(crate) index: usize,
     pub(crate) shards: Shards,
-    /// The attributes that all spans of these calls have, as they are exported.
-    pub(crate) attributes: Vec<u8>,
+    /// What all spans of these calls have in common, as it is exported.
+    pub(crate) common: Vec<u8>,
 }
 
 /// The method of paths that are in no contract, so that nobody can fill the metrics with made-up ones
@@ -70,9 +70,9 @@ impl Series {
         let by_key = by_key.get_or_insert_default();
         by_key.entry((kind, target.clone(), method.into())).or_insert_with(|| {
             let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-            let attributes = attributes(kind, target, method);
+            let common = encode::common(kind, method, &attributes(kind, target, method));
             let (method, target, index) = (method.into(), target.clone(), all.len());
-            let series = Self { kind, method, target, index, shards: Shards::default(), attributes };
+            let series = Self { kind, method, target, index, shards: Shards::default(), common };
             let series: &'static Self = Box::leak(Box::new(series));
             all.push(series);
             series
@@ -81,13 +81,13 @@ impl Series {
 }
 
 /// OpenTelemetry's conventions for gRPC.
-fn attributes(kind: Kind, target: &Target, method: &str) -> Vec<u8> {
+fn attributes(kind: Kind, target: &Target, method: &str) -> Vec<KeyValue> {
     let mut all = vec![KeyValue::new("rpc.system.name", "grpc"), KeyValue::new("rpc.method", method.to_owned())];
     if kind != Kind::Server {
         all.push(KeyValue::new("server.address", Arc::clone(&target.address)));
         all.push(KeyValue::new("server.port", i64::from(target.port)));
     }
-    encode::attributes(&all)
+    all
 }
 
 /// The series of the methods that a layer knows.

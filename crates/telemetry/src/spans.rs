@@ -106,7 +106,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         let open = cx.span(&id).and_then(|span: SpanRef<'_, S>| span.extensions_mut().remove::<Open>());
         let Some(Open { context, parent, carried, start, notes, named }) = open else { return };
         let (start, end) = (unix_nanos(start), unix_nanos(SystemTime::now()));
-        export::push(Finished { context, parent, carried, start, end, notes, what: What::Named(named) });
+        export::push(&Finished { context, parent, carried, start, end, notes, what: What::Named(named) });
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut as _, Bytes};
+use bytes::{BufMut as _, Bytes};
 use http::uri::PathAndQuery;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
@@ -42,8 +42,9 @@ impl Sender {
     }
 
     /// Sends `count` encoded spans; what the collector does not take is lost, and counted.
-    pub(super) async fn send_spans(&mut self, spans: &[u8], count: usize) {
-        let request = Bytes::from(encode::request(&self.resource, "seawall", spans));
+    pub(super) async fn send_spans(&mut self, spans: Vec<Bytes>, count: usize) {
+        let bytes = spans.iter().map(Bytes::len).sum();
+        let request = Parts { head: encode::request_head(&self.resource, "seawall", bytes), spans };
         let mut grpc = Grpc::new(self.channel.clone());
         let export = async {
             grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -86,12 +87,18 @@ async fn within<T>(time: Duration, call: impl Future<Output = Result<T, Status>>
     result.map_err(|status| format!("{:?}: {}", status.code(), status.message()))
 }
 
-/// Requests that are encoded already.
+/// A request that is encoded already, in parts.
+#[derive(Debug)]
+struct Parts {
+    head: Vec<u8>,
+    spans: Vec<Bytes>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Encoded;
 
 impl Codec for Encoded {
-    type Encode = Bytes;
+    type Encode = Parts;
     type Decode = ExportTraceServiceResponse;
     type Encoder = Self;
     type Decoder = Self;
@@ -106,12 +113,13 @@ impl Codec for Encoded {
 }
 
 impl Encoder for Encoded {
-    type Item = Bytes;
+    type Item = Parts;
     type Error = Status;
 
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(item.remaining());
-        out.put(item);
+    fn encode(&mut self, item: Parts, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(item.head.len() + item.spans.iter().map(Bytes::len).sum::<usize>());
+        out.put_slice(&item.head);
+        item.spans.iter().for_each(|spans| out.put_slice(spans));
         Ok(())
     }
 }
