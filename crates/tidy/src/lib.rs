@@ -1,8 +1,8 @@
 //! The rules of the workspace as tests, because a rule without a test is a wish.
 //!
 //! `tests/structure.rs` holds the code to its layout: dependencies point one way, manifests take
-//! their versions and lints from the workspace, every file says what it is. `tests/deploy.rs` holds
-//! the Dockerfile and `docker-compose.yml` to the code.
+//! their versions and lints from the workspace, every file says what it is. `tests/deploy` holds
+//! the Dockerfile, `docker-compose.yml` and the manifests for Kubernetes to the code.
 
 use std::path::{Path, PathBuf};
 

@@ -3,37 +3,24 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use seawall_tidy::{Member, members, read, root, toml};
+use seawall_tidy::{read, root, toml};
 use serde_json::Value;
 
-const GRPC_PORT: &str = "50051";
-const METRICS_PORT: &str = "9464";
+use crate::process::{GRPC_PORT, METRICS_PORT, calls, has_sql, image_variables, seconds, services, setting};
 
-fn compose() -> Value {
+pub(crate) fn compose() -> Value {
     serde_saphyr::from_str(&read("docker-compose.yml")).expect("docker-compose.yml is YAML")
-}
-
-fn services() -> Vec<Member> {
-    members().into_iter().filter(|member| member.service().is_some()).collect()
 }
 
 /// What `NAME=value` pairs a compose service is given, the image's own first.
 fn environment(service: &Value) -> BTreeMap<String, String> {
-    let image = dockerfile_variables();
+    let image = image_variables();
     let own = service["environment"].as_object().into_iter().flatten();
     image.into_iter().chain(own.map(|(name, value)| (name.clone(), text(value)))).collect()
 }
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// The `ENV` of the image.
-fn dockerfile_variables() -> Vec<(String, String)> {
-    let file = read("deploy/Dockerfile").replace("\\\n", " ");
-    let (_, image) = file.rsplit_once("\nFROM ").expect("the Dockerfile has a last stage");
-    let line = image.lines().find_map(|line| line.strip_prefix("ENV ")).expect("the image has an ENV");
-    line.split_whitespace().map(|pair| pair.split_once('=').unwrap()).map(|(k, v)| (k.into(), v.into())).collect()
 }
 
 #[test]
@@ -45,6 +32,12 @@ fn compose_runs_every_service_with_settings_that_the_service_accepts() {
         assert_eq!(entry["build"]["context"], ".");
         let dockerfile = entry["build"]["dockerfile"].as_str().unwrap();
         assert!(root().join(dockerfile).is_file(), "{dockerfile} does not exist");
+        assert_eq!(
+            entry["image"],
+            format!("seawall/{}:dev", service.name).as_str(),
+            "{}: what others call it",
+            service.name
+        );
 
         let checked = Command::new(seawall_testkit::binary(&service.name))
             .arg("--check")
@@ -71,13 +64,12 @@ fn compose_gives_each_service_the_ports_and_peers_that_its_manifest_names() {
         assert_eq!(environment["SEAWALL_SERVER_LISTEN"], format!("0.0.0.0:{GRPC_PORT}"));
         assert_eq!(environment["SEAWALL_SERVER_METRICS_LISTEN"], format!("0.0.0.0:{METRICS_PORT}"));
         assert_eq!(environment["SEAWALL_TELEMETRY_OTLP_ENDPOINT"], "http://jaeger:4317");
-        for callee in about["calls"].as_array().unwrap() {
-            let callee = callee.as_str().unwrap();
+        for callee in calls(&service) {
             let variable = format!("SEAWALL_{}_ADDRESS", callee.to_uppercase());
             assert_eq!(environment[&variable], format!("http://{callee}:{GRPC_PORT}"), "{}", service.name);
-            assert_eq!(entry["depends_on"][callee]["condition"], "service_healthy", "{}", service.name);
+            assert_eq!(entry["depends_on"][&callee]["condition"], "service_healthy", "{}", service.name);
         }
-        for backend in ["postgres", "jaeger"] {
+        for backend in ["postgres", "jaeger"].iter().filter(|backend| **backend == "jaeger" || has_sql(&service)) {
             assert!(entry["depends_on"][backend].is_object(), "{} must wait for {backend}", service.name);
         }
     }
@@ -98,7 +90,7 @@ fn every_service_has_a_database_of_its_own() {
     let compose = compose();
     let postgres = &compose["services"]["postgres"]["environment"];
     let scripts = read("deploy/postgres/databases.sql");
-    for service in services() {
+    for service in services().iter().filter(|service| has_sql(service)) {
         let url = text(&compose["services"][&service.name]["environment"]["SEAWALL_SQL_URL"]);
         let expected = format!(
             "postgres://{}:{}@postgres:5432/{}",
@@ -125,7 +117,7 @@ fn every_path_and_volume_exists_and_every_image_is_pinned() {
                 assert!(compose["volumes"].get(source).is_some(), "{name}: the volume {source} is not declared");
             }
         }
-        if let Some(image) = entry["image"].as_str() {
+        if let (Some(image), true) = (entry["image"].as_str(), entry["build"].is_null()) {
             let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
             assert!(
                 tag.starts_with(|c: char| c.is_ascii_digit()) && tag.contains('.'),
@@ -143,20 +135,6 @@ fn a_container_is_given_the_time_that_a_drain_takes() {
         let grace = seconds(&text(&compose["services"][&service.name]["stop_grace_period"]));
         assert!(grace > drain + 1, "{}: {grace} s do not cover a drain of {drain} s and one second", service.name);
     }
-}
-
-fn seconds(text: &str) -> u64 {
-    text.strip_suffix('s').and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{text:?} is not in seconds"))
-}
-
-/// The default of a setting, as the service itself lists it.
-fn setting(service: &str, key: &str) -> String {
-    let listed = Command::new(seawall_testkit::binary(service)).arg("--settings").env_clear().output().unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let prefix = format!("{key} = \"");
-    let value =
-        listed.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_else(|| panic!("{key} is not listed"));
-    value.trim_end_matches('"').to_owned()
 }
 
 #[test]
