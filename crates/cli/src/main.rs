@@ -13,6 +13,7 @@ mod checks;
 mod ci;
 mod compile;
 mod conformance;
+mod contract;
 mod detach;
 mod docker;
 mod down;
@@ -73,6 +74,7 @@ enum Command {
     Logs(logs::Args),
     Trace(trace::Args),
     Call(call::Args),
+    Contract(contract::Args),
     Test(test::Args),
     Lint(lint::Args),
     Sim(sim::Args),
@@ -106,6 +108,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => logs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Call(args) => call::run(&args),
+        Command::Contract(args) => contract::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Sim(args) => sim::run(&args),

@@ -48,6 +48,8 @@ const REDIS: Need = Need {
 const GRPCURL: Need =
     Need { what: "grpcurl", variable: "TEST_SKIP_GRPCURL", tests: "the calls that the README and `up` show" };
 
+const BUF: Need = Need { what: "buf", variable: "TEST_SKIP_BUF", tests: "the comparison of contracts" };
+
 const OPENSSL: Need =
     Need { what: "openssl", variable: "TEST_SKIP_OPENSSL", tests: "handshakes of TLS with OpenSSL (ours ran)" };
 
@@ -79,6 +81,7 @@ pub(crate) fn execute(workspace: &Workspace, arguments: &[String]) -> Result<Out
     skipped.extend(missing(POSTGRES, || tools.postgres()));
     skipped.extend(missing(REDIS, || tools.redis()));
     skipped.extend(missing(GRPCURL, || tools.grpcurl().map(drop)));
+    skipped.extend(missing(BUF, || tools.buf().map(drop)));
     skipped.extend(missing(OPENSSL, || tools.openssl()));
     if let (true, Some(Skipped { need, cause })) = (is_ci(), skipped.first()) {
         bail!("tests need {}, and with CI=true nothing may be skipped: {cause}", need.what);
