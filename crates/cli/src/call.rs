@@ -6,6 +6,7 @@ mod input;
 mod method;
 mod nearest;
 mod outcome;
+mod prepared;
 mod reflection;
 mod shape;
 mod target;
@@ -27,8 +28,10 @@ use crate::signals::Signals;
 use crate::terminal::{self, BOLD, count, styled};
 use codec::Raw;
 use header::Header;
+pub(crate) use outcome::time;
+pub(crate) use prepared::Prepared;
 use reflection::Contracts;
-use target::{Target, TlsFiles};
+pub(crate) use target::{Target, TlsFiles};
 
 /// As much as a message may have, either way.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -73,7 +76,7 @@ pub(crate) struct Args {
 }
 
 /// What is sent.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Sending {
     /// The message: JSON, @FILE, or - for standard input; several, one after another, for a stream [default: {}]
     #[arg(long = "json", value_name = "JSON|@FILE|-")]
@@ -139,24 +142,51 @@ fn describe(target: &str, method: &MethodDescriptor) -> Result<()> {
     terminal::print(format!("cargo seawall call {target} {} --json '{example}'", method.name()))
 }
 
+/// Asks the target for its contracts and reads what is to be sent: the full name of the method, and its calls.
+///
+/// # Errors
+/// If there is no such method, or a message is none of it.
+pub(crate) async fn prepare(target: &Target, method: &str, sending: &Sending) -> Result<(String, Prepared)> {
+    let texts = input::read(&sending.messages)?;
+    let channel = target.connect().await?;
+    let contracts = Contracts::of(&channel, &sending.headers).await?;
+    let method = method::find(&contracts, method)?;
+    let name = method::path(&method)?.as_str().trim_start_matches('/').to_owned();
+    Ok((name, Prepared::try_new(method, texts, sending)?))
+}
+
 /// The trace that a call begins.
-struct Trace {
+#[derive(Debug)]
+pub(crate) struct Trace {
     id: String,
+    /// Nothing where the user says which trace it is.
     header: Option<Header>,
+    is_recorded: bool,
 }
 
 impl Trace {
+    /// A new one.
+    pub(crate) fn new(is_recorded: bool) -> Self {
+        let id = format!("{:032x}", rand::random::<u128>().max(1));
+        let value = format!("00-{id}-{:016x}-0{}", rand::random::<u64>().max(1), u8::from(is_recorded));
+        Self { id, header: Some(Header::owned("traceparent", value)), is_recorded }
+    }
+
     /// A new one that is recorded, unless the headers say which.
     fn of(headers: &[Header]) -> Self {
         let given = headers.iter().find(|header| header.name() == "traceparent");
         match given.and_then(|header| header.value().split('-').nth(1)).filter(|id| id.len() == 32 && id.is_ascii()) {
-            Some(id) => Self { id: id.to_owned(), header: None },
-            None => {
-                let id = format!("{:032x}", rand::random::<u128>().max(1));
-                let value = format!("00-{id}-{:016x}-01", rand::random::<u64>().max(1));
-                Self { id, header: Some(Header::owned("traceparent", value)) }
-            }
+            Some(id) => Self { id: id.to_owned(), header: None, is_recorded: true },
+            None => Self::new(true),
         }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.is_recorded
     }
 }
 
@@ -175,7 +205,7 @@ impl Call {
     ///
     /// # Errors
     /// If one is not a message of the method, or there are several where one is taken.
-    pub(crate) fn try_new(method: &MethodDescriptor, texts: &[String], sending: &Sending) -> Result<Self> {
+    fn try_new(method: &MethodDescriptor, texts: &[String], sending: &Sending) -> Result<Self> {
         let input = method.input();
         let mut messages = input::messages(texts, &input)?;
         if !method.is_client_streaming() {
@@ -189,6 +219,11 @@ impl Call {
                 messages.len()
             );
         }
+        Self::of(method, &messages, sending)
+    }
+
+    /// With messages of the method.
+    fn of(method: &MethodDescriptor, messages: &[DynamicMessage], sending: &Sending) -> Result<Self> {
         let is_streaming = method.is_client_streaming() || method.is_server_streaming();
         Ok(Self {
             path: method::path(method)?,
@@ -208,6 +243,27 @@ impl Call {
         let mut client = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(client.streaming(request, self.path.clone(), Raw).await?.into_inner())
+    }
+
+    /// Calls, and reads all answers. Ends soon after the timeout, whatever the server does.
+    pub(crate) async fn finish(&self, channel: Channel, trace: &Trace) -> Result<(), Status> {
+        let (began, mut answered) = (Instant::now(), false);
+        let calling = async {
+            let mut answers = self.begin(channel, trace).await?;
+            while answers.message().await?.is_some() {
+                answered = true;
+            }
+            if answered || self.is_streaming { Ok(()) } else { Err(unanswered()) }
+        };
+        let ended = tokio::time::timeout(self.timeout + GRACE, calling).await;
+        let ended = ended.unwrap_or_else(|_| Err(too_late()));
+        ended.map_err(|status| self.by_deadline(status, began))
+    }
+
+    /// The client's own end of a call that is too late has a code that says something else.
+    fn by_deadline(&self, status: Status, began: Instant) -> Status {
+        let is_ours = status.code() == Code::Cancelled && began.elapsed() >= self.timeout;
+        if is_ours { Status::deadline_exceeded("the call has taken longer than it may; see --timeout") } else { status }
     }
 
     /// Calls, and prints answers as they come and how it ended.
@@ -230,18 +286,14 @@ impl Call {
         };
         let ended = tokio::select! {
             ended = tokio::time::timeout(self.timeout + GRACE, calling) => {
-                let late = || Ended::Status(Status::deadline_exceeded("the server has not ended the call in time"));
-                ended.unwrap_or_else(|_| Err(late()))
+                ended.unwrap_or_else(|_| Err(Ended::Status(too_late())))
             }
             () = signals.next() => Err(Ended::Interrupted),
         };
-        // The client's own end of a call that is too late has another code.
-        let ended = match ended {
-            Err(Ended::Status(status)) if status.code() == Code::Cancelled && began.elapsed() >= self.timeout => {
-                Err(Ended::Status(Status::deadline_exceeded("the call has taken longer than it may; see --timeout")))
-            }
+        let ended = ended.map_err(|ended| match ended {
+            Ended::Status(status) => Ended::Status(self.by_deadline(status, began)),
             ended => ended,
-        };
+        });
         let took = outcome::time(began.elapsed());
         let answers =
             if self.is_streaming { format!(", {}", count(answered, "answer", "answers")) } else { String::new() };
@@ -262,6 +314,16 @@ impl Call {
             Err(Ended::Unprinted(error)) => Err(error),
         }
     }
+}
+
+/// A call that the server goes on with after its deadline.
+fn too_late() -> Status {
+    Status::deadline_exceeded("the server has not ended the call in time")
+}
+
+/// A unary call that the server has ended well and not answered.
+fn unanswered() -> Status {
+    Status::new(Code::Internal, "the server has ended the call without an answer")
 }
 
 /// Why a call has not ended well.

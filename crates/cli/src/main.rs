@@ -24,6 +24,7 @@ mod fuzz;
 mod git;
 mod layout;
 mod lint;
+mod load;
 mod lock;
 mod log_line;
 mod log_tail;
@@ -74,6 +75,7 @@ enum Command {
     Logs(logs::Args),
     Trace(trace::Args),
     Call(call::Args),
+    Load(load::Args),
     Contract(contract::Args),
     Test(test::Args),
     Lint(lint::Args),
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => logs::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Call(args) => call::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Contract(args) => contract::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),

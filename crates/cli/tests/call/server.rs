@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -45,11 +45,13 @@ pub(crate) enum Reflection {
     None,
 }
 
+/// The headers of the last call that was not about reflection, and how many there were.
+type Seen = Arc<Mutex<(MetadataMap, usize)>>;
+
 /// Health and reflection. It goes on until the test program ends.
 pub(crate) struct Server {
     pub(crate) address: String,
-    /// The headers of the last call that was not about reflection.
-    seen: Arc<Mutex<MetadataMap>>,
+    seen: Seen,
     tls: Option<TempDir>,
 }
 
@@ -76,7 +78,7 @@ impl Server {
     }
 
     fn begin(reflection: Reflection, tls: Option<TempDir>) -> Self {
-        let seen = Arc::new(Mutex::new(MetadataMap::new()));
+        let seen = Seen::default();
         let config = tls.as_ref().map(|folder| Config {
             cert: Some(folder.path().join("services/alpha.pem")),
             key: Some(folder.path().join("services/alpha.key")),
@@ -97,7 +99,12 @@ impl Server {
     /// A header of the last call; empty if there was none.
     pub(crate) fn seen(&self, name: &str) -> String {
         let seen = self.seen.lock().unwrap();
-        seen.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        seen.0.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    }
+
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> usize {
+        self.seen.lock().unwrap().1
     }
 
     /// A workspace in which `up` seems to run this server as a service of that name, and has another, `beta`.
@@ -174,12 +181,7 @@ impl Workspace {
     }
 }
 
-async fn serve(
-    reflection: Reflection,
-    tls: Option<Config>,
-    seen: Arc<Mutex<MetadataMap>>,
-    started: impl FnOnce(SocketAddr),
-) {
+async fn serve(reflection: Reflection, tls: Option<Config>, seen: Seen, started: impl FnOnce(SocketAddr)) {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let noting = InterceptorLayer::new(move |request: Request<()>| note(&seen, request));
@@ -215,9 +217,16 @@ async fn drive(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, routes:
     let _ = connection.serve_connection(TokioIo::new(io), TowerToHyperService::new(routes)).await;
 }
 
-/// Keeps the headers of a call, and refuses it if they ask for that.
-fn note(seen: &Mutex<MetadataMap>, request: Request<()>) -> Result<Request<()>, Status> {
-    *seen.lock().unwrap() = request.metadata().clone();
+/// Keeps the headers of a call, and refuses it if they ask for that; stalls the first one if they ask for that.
+fn note(seen: &Seen, request: Request<()>) -> Result<Request<()>, Status> {
+    let mut seen = seen.lock().unwrap();
+    *seen = (request.metadata().clone(), seen.1 + 1);
+    if let Some(stall) = request.metadata().get("x-stall-once").filter(|_| seen.1 == 1) {
+        let until = Instant::now() + Duration::from_millis(stall.to_str().unwrap().parse().unwrap());
+        while Instant::now() < until {
+            std::thread::yield_now();
+        }
+    }
     match request.metadata().get("x-refuse") {
         None => Ok(request),
         Some(what) => {
