@@ -1,6 +1,7 @@
 //! `cargo seawall lint`: everything that is checked without running it.
 
 mod code;
+mod manifests;
 mod policy;
 mod rules;
 
@@ -17,7 +18,7 @@ use crate::terminal;
 use crate::tools::is_ci;
 use crate::workspace::Workspace;
 
-/// Checks formatting, code and contracts: cargo fmt, clippy, buf lint, policies, rules.
+/// Checks formatting, code, contracts and manifests: cargo fmt, clippy, buf lint, policies, rules, Kubernetes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,9 +43,11 @@ enum Only {
     Policy,
     /// Whether every method says who may call it
     Auth,
+    /// Whether the manifests in deploy/k8s are what Kubernetes takes
+    Kubernetes,
 }
 
-const ALL: [Only; 5] = [Only::Fmt, Only::Clippy, Only::Buf, Only::Policy, Only::Auth];
+const ALL: [Only; 6] = [Only::Fmt, Only::Clippy, Only::Buf, Only::Policy, Only::Auth, Only::Kubernetes];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
@@ -73,6 +76,7 @@ fn check(workspace: &Workspace, only: Only) -> Check {
         Only::Buf => buf_lint(workspace),
         Only::Policy => policy::check(workspace),
         Only::Auth => rules::check(workspace),
+        Only::Kubernetes => manifests::check(workspace),
     }
 }
 

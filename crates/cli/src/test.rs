@@ -10,7 +10,7 @@ use crate::terminal;
 use crate::tools::is_ci;
 use crate::workspace::Workspace;
 
-/// Runs all tests, and first finds or installs what they need (PostgreSQL, Redis, grpcurl, openssl).
+/// Runs all tests, and first finds or installs what they need (PostgreSQL, Redis, grpcurl, openssl, kustomize).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -53,6 +53,12 @@ const BUF: Need = Need { what: "buf", variable: "TEST_SKIP_BUF", tests: "the com
 const OPENSSL: Need =
     Need { what: "openssl", variable: "TEST_SKIP_OPENSSL", tests: "handshakes of TLS with OpenSSL (ours ran)" };
 
+const KUBERNETES: Need = Need {
+    what: "kustomize and kubernetes-validate",
+    variable: "TEST_SKIP_KUBERNETES",
+    tests: "whether the manifests for Kubernetes agree with the code",
+};
+
 /// What was left out, and why.
 #[derive(Debug)]
 struct Skipped {
@@ -83,6 +89,7 @@ pub(crate) fn execute(workspace: &Workspace, arguments: &[String]) -> Result<Out
     skipped.extend(missing(GRPCURL, || tools.grpcurl().map(drop)));
     skipped.extend(missing(BUF, || tools.buf().map(drop)));
     skipped.extend(missing(OPENSSL, || tools.openssl()));
+    skipped.extend(missing(KUBERNETES, || tools.kustomize().and_then(|_| tools.kubernetes_validate()).map(drop)));
     if let (true, Some(Skipped { need, cause })) = (is_ci(), skipped.first()) {
         bail!("tests need {}, and with CI=true nothing may be skipped: {cause}", need.what);
     }

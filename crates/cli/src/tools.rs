@@ -16,6 +16,10 @@ pub(crate) const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1
 /// What `pip install` gets buf from, and `go install` where there is no pip.
 const BUF_PIP: &str = "buf-bin==1.75.0";
 const BUF_GO: &str = "github.com/bufbuild/buf/cmd/buf@v1.75.0";
+/// What `go install` gets kustomize from.
+const KUSTOMIZE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1";
+/// What `pip install` gets the schemas of Kubernetes from, and what compares manifests with them.
+const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
 /// Where Debian puts the programs of a PostgreSQL server, one folder a version.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 
@@ -93,6 +97,22 @@ impl Tools {
         })
     }
 
+    /// kustomize, installed by Go if it is not there.
+    pub(crate) fn kustomize(&self) -> Result<PathBuf> {
+        match self.find("kustomize") {
+            Some(program) => Ok(program),
+            None => self.go_install("kustomize", KUSTOMIZE),
+        }
+    }
+
+    /// kubernetes-validate, installed by pip if it is not there.
+    pub(crate) fn kubernetes_validate(&self) -> Result<PathBuf> {
+        match self.find("kubernetes-validate") {
+            Some(program) => Ok(program),
+            None => self.pip_install("kubernetes-validate", KUBERNETES_VALIDATE),
+        }
+    }
+
     fn go_install(&self, name: &str, package: &str) -> Result<PathBuf> {
         if find("go").is_none() {
             apt_install("golang-go").context("Go is not installed")?;
@@ -107,7 +127,8 @@ impl Tools {
 
     fn pip_install(&self, name: &str, package: &str) -> Result<PathBuf> {
         terminal::status("Installing", format!("{name} by pip install"));
-        let target = self.folder.join("python");
+        // A folder for each, because pip removes what it has put there for another.
+        let target = self.folder.join("python").join(name);
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
         run(pip.arg(&target).arg(package))?;

@@ -181,7 +181,7 @@ fn a_pod_is_given_the_time_that_a_drain_takes() {
 }
 
 /// Every container, with those that come before it.
-fn containers<'a>(pod: &'a Value) -> impl Iterator<Item = &'a Value> {
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     let of = |key: &str| pod["spec"][key].as_array().into_iter().flatten();
     of("initContainers").chain(of("containers"))
 }
