@@ -64,6 +64,6 @@ attack *args:
 restart-drill *args:
     cargo seawall restart-drill {{ args }}
 
-# Compares with others: `just bench stack`, `just bench size`, `just bench peers`, `just bench policies`
+# Compares with others: `just bench stack`, `just bench size`, `just bench peers`, `just bench shop`, `just bench policies`
 bench name *args:
     cargo run --profile {{ if name =~ "^(client|policies)$" { "release" } else { "plain" } }} --manifest-path bench/Cargo.toml --bin {{ name }} -- {{ args }}

@@ -45,7 +45,7 @@ pub use build::{Build, Profile, bench_folder};
 pub use figure::{Figure, Goal, Verdict};
 pub use h2load::H2load;
 pub use machine::Machine;
-pub use program::{Process, Program, pause, pinned};
+pub use program::{Process, Program, cpu_time, pause, pinned};
 pub use rounds::Rounds;
 pub use statistics::Spread;
 pub use table::table;

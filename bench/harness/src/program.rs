@@ -174,8 +174,7 @@ impl Process {
     /// # Errors
     /// If it has ended.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let clock = clock_getcpuclockid(self.pid()).with_context(|| format!("{} has ended", self.name))?;
-        Ok(clock.now()?.into())
+        cpu_time(self.id()).with_context(|| format!("{} has ended", self.name))
     }
 
     /// The memory that it has, in bytes; what it shares with others counts by its share (PSS).
@@ -210,6 +209,14 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processor time that the process with this id has used, user and system together.
+///
+/// # Errors
+/// If there is none.
+pub fn cpu_time(id: u32) -> Result<Duration> {
+    Ok(clock_getcpuclockid(Pid::from_raw(id.cast_signed()))?.now()?.into())
 }
 
 /// Does `work` on a thread of its own that is kept on this processor.
