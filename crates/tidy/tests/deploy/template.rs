@@ -1,4 +1,4 @@
-//! The folders of services in the base are what the template makes of them.
+//! The folders of the services to copy are, in the base, what the template makes of them.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,8 @@ use seawall_tidy::{Member, files, read, root};
 
 use crate::process::{calls, has_sql, services};
 
+/// Whoever adds a service may well change what it was given.
+const EXAMPLES: [&str; 2] = ["user", "order"];
 const TEMPLATE: &str = "templates/service/deploy/k8s/base/__name__";
 
 /// What a template becomes for a service. Its marks are those of `cargo seawall new`, as far as they stand here.
@@ -46,12 +48,15 @@ fn filled_in(template: &str, service: &Member) -> String {
 }
 
 #[test]
-fn what_the_base_has_of_a_service_is_what_the_template_makes_of_it() {
-    for service in services() {
+fn what_the_base_has_of_an_example_is_what_the_template_makes_of_it() {
+    let services = services();
+    let examples: Vec<&Member> = services.iter().filter(|it| EXAMPLES.contains(&it.name.as_str())).collect();
+    assert_eq!(examples.len(), EXAMPLES.len());
+    for service in examples {
         let base = format!("deploy/k8s/base/{}", service.name);
         let mut expected = BTreeSet::new();
         for template in files(TEMPLATE, ".yaml") {
-            let text = filled_in(&read(&template), &service);
+            let text = filled_in(&read(&template), service);
             if !text.is_empty() {
                 let path = template.replace(TEMPLATE, &base);
                 assert_eq!(read(&path), text, "{path} and {template} are not the same");
