@@ -41,7 +41,7 @@ pub use files::TlsError;
 pub use identity::{NotSpiffe, SpiffeId};
 #[cfg(feature = "local-ca")]
 pub use local_ca::{Issued, LocalCa, LocalCaError};
-pub use shared::check;
+pub use shared::{check, not_after};
 
 /// The only protocol that is spoken inside of TLS.
 const ALPN_H2: &[u8] = b"h2";

@@ -163,6 +163,7 @@ fn secured(section: &mut Section<'_>, addresses: &Addresses) -> Option<Tls> {
         if identity.is_some() {
             section.refuse("address", "an https:// URL where an identity is set, since only TLS proves one");
         }
+        section.development_only("address", "an https:// URL, since calls are else read and changed on their way");
         return None;
     }
     let files = files.filter(|files| files.ca.is_some());
@@ -247,7 +248,22 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use seawall_config::Reader;
+
     use super::*;
+
+    #[test]
+    fn plaintext_is_for_development() {
+        let read = |address| {
+            let variables = [("SEAWALL_USER_ADDRESS", address), ("SEAWALL_TLS_CA", "/ca.pem")];
+            let mut reader = Reader::new("", "", variables).for_production();
+            Config::read(&mut reader.section("user"), "http://127.0.0.1:1");
+            reader.finish().map_err(|mistakes| mistakes.to_string())
+        };
+        let said = read("http://user:1").unwrap_err();
+        assert!(said.contains("user.address (SEAWALL_USER_ADDRESS): must be an https:// URL"), "{said}");
+        assert_eq!(read("https://user:1"), Ok(()));
+    }
 
     #[test]
     fn an_address_is_a_url_with_a_port_or_several() {

@@ -56,6 +56,7 @@ pub struct Reader {
     variables: BTreeMap<String, String>,
     documented: Vec<Documented>,
     mistakes: Vec<Mistake>,
+    is_for_production: bool,
 }
 
 /// A key as `--help` shows it.
@@ -88,6 +89,7 @@ impl Reader {
                 .collect(),
             documented: Vec::new(),
             mistakes: Vec::new(),
+            is_for_production: false,
         };
         match toml.parse::<toml::Table>() {
             Ok(table) => reader.flatten("", table),
@@ -111,6 +113,14 @@ impl Reader {
                 reader
             }
         }
+    }
+
+    /// Has every value that is [for development alone](Section::development_only) be a mistake. To be called before
+    /// anything is read.
+    #[must_use]
+    pub fn for_production(mut self) -> Self {
+        self.is_for_production = true;
+        self
     }
 
     /// The keys under `name`, which may itself have dots.
@@ -231,6 +241,16 @@ impl Section<'_> {
         let key = format!("{}.{key}", self.path);
         let variable = format!("{PREFIX}{}", key.replace('.', "_").to_uppercase());
         self.reader.record(Mistake::combination(&key, &variable, must));
+    }
+}
+
+impl Section<'_> {
+    /// Says that `key` is as nobody would have it in production; `must` follows "must be". It is a mistake where
+    /// settings are [read for that](Reader::for_production), and nothing elsewhere.
+    pub fn development_only(&mut self, key: &str, must: &str) {
+        if self.reader.is_for_production {
+            self.refuse(key, must);
+        }
     }
 }
 

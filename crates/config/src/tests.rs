@@ -67,6 +67,25 @@ fn a_section_that_several_share_is_told_once() {
     );
 }
 
+#[test]
+fn what_is_for_development_is_a_mistake_in_production_alone() {
+    let read = |reader: Reader| {
+        let mut reader = reader;
+        let mut server = reader.section("server");
+        if server.get::<bool>("reflection", "true", "") {
+            server.development_only("reflection", "false, since anybody may ask");
+        }
+        reader.finish().map_err(|mistakes| mistakes.to_string())
+    };
+    assert_eq!(read(Reader::new("", "", NONE)), Ok(()));
+    let said = read(Reader::new("", "", NONE).for_production()).unwrap_err();
+    assert!(
+        said.contains("server.reflection (SEAWALL_SERVER_REFLECTION): must be false, since anybody may ask"),
+        "{said}"
+    );
+    assert_eq!(read(Reader::new("[server]\nreflection = false", "", NONE).for_production()), Ok(()));
+}
+
 /// A connection whose age was to be longer than a clock can tell had a panic instead.
 #[test]
 fn a_duration_that_no_clock_can_tell_is_a_mistake() {

@@ -34,16 +34,18 @@ impl Config {
     pub fn read(section: &mut Section<'_>, default_url: &'static str) -> Self {
         let positive = |timeout: &Duration| !timeout.is_zero();
         let more = "more than 0s";
+        let url: SecretString = section.checked(
+            "url",
+            default_url,
+            "the database: sqlite:///path/file.db or postgres://user@host/database",
+            "a URL that begins with sqlite://, postgres:// or postgresql://",
+            |url: &SecretString| [SQLITE].iter().chain(&POSTGRES).any(|scheme| url.expose_secret().starts_with(scheme)),
+        );
+        if url.expose_secret().starts_with(SQLITE) {
+            section.development_only("url", "postgres://…, since a file is of one machine and one replica");
+        }
         Self {
-            url: section.checked(
-                "url",
-                default_url,
-                "the database: sqlite:///path/file.db or postgres://user@host/database",
-                "a URL that begins with sqlite://, postgres:// or postgresql://",
-                |url: &SecretString| {
-                    [SQLITE].iter().chain(&POSTGRES).any(|scheme| url.expose_secret().starts_with(scheme))
-                },
-            ),
+            url,
             size_max: section
                 .checked("size_max", "10", "how many connections at most", "1 to 1000", |n| (1..=1000).contains(n)),
             checkout_timeout: section.checked(
@@ -239,4 +241,23 @@ fn postgres(url: &str, connect_timeout: Duration) -> Result<Target, Error> {
     }
     config.ssl_mode(SslMode::Disable).connect_timeout(connect_timeout).keepalives_idle(Duration::from_secs(60));
     Ok(Target::Postgres(Box::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_config::Reader;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_for_development() {
+        let read = |url| {
+            let mut reader = Reader::new("", "", [("SEAWALL_SQL_URL", url)]).for_production();
+            Config::read(&mut reader.section("sql"), "sqlite://shop.db");
+            reader.finish().map_err(|mistakes| mistakes.to_string())
+        };
+        let said = read("sqlite:///data/shop.db").unwrap_err();
+        assert!(said.contains("sql.url (SEAWALL_SQL_URL): must be postgres://"), "{said}");
+        assert_eq!(read("postgres://db/shop"), Ok(()));
+    }
 }

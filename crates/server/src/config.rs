@@ -184,6 +184,28 @@ impl Config {
         self.tls.as_ref().map(tls::Acceptor::try_new).transpose()
     }
 
+    /// Says what is not as it should be in production.
+    fn for_development(&self, section: &mut Section<'_>) {
+        if self.reflection {
+            section.development_only("reflection", "false, since it tells contracts to whoever can connect");
+        }
+        if self.admin == Admin::Write {
+            section
+                .development_only("admin", "off or read, since whoever reaches the metrics port could switch policies");
+        }
+        for (key, address) in [("listen", self.listen), ("metrics_listen", self.metrics_listen)] {
+            if address.ip().is_loopback() {
+                section.development_only(key, "an address that others reach, such as 0.0.0.0 and a port");
+            }
+        }
+        if self.tls.is_none() {
+            section.beside("tls").development_only("cert", "set, since calls are else read and changed on their way");
+        }
+        if self.auth.is_none() {
+            section.beside("auth").development_only("enabled", "true, since anybody may else call everything");
+        }
+    }
+
     /// Reads the section. By default it listens on these ports of the loopback interface.
     pub fn read(section: &mut Section<'_>, port: u16, metrics_port: u16) -> Self {
         let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
@@ -322,6 +344,7 @@ impl Config {
         if is_taken(config.metrics_listen, config.listen) {
             section.refuse("metrics_listen", "another address than server.listen, or another port of it");
         }
+        config.for_development(section);
         config
     }
 }

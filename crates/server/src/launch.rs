@@ -147,6 +147,9 @@ impl<C> Settings<C> {
         let file =
             args.get_one::<PathBuf>("config").cloned().or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
         let mut reader = Reader::from_environment(file.as_deref());
+        if args.get_flag("production") {
+            reader = reader.for_production();
+        }
         let server = Config::read(&mut reader.section("server"), identity.port, identity.metrics_port);
         let telemetry = seawall_telemetry::Config::read(&mut reader.section("telemetry"));
         let policy = seawall_policy::Config::read(&mut reader.section("policy"));
@@ -225,6 +228,13 @@ fn command(identity: Identity) -> Command {
         .arg(Arg::new("migrate").long("migrate").action(ArgAction::SetTrue).help(
             "Bring the database up to date and exit: once for all processes that have SEAWALL_SQL_MIGRATE=false",
         ))
+        .arg(
+            Arg::new("production")
+                .long("production")
+                .requires("check")
+                .action(ArgAction::SetTrue)
+                .help("With --check, refuse also what is for development alone"),
+        )
         .arg(Arg::new("probe").long("probe").action(ArgAction::SetTrue).help(
             "Ask the service that runs with the same settings whether it is ready, and exit with 0 if so: for containers without a shell",
         ))
@@ -307,6 +317,21 @@ mod tests {
         for (key, file) in [("tls.cert", "/no/cert"), ("tls.key", "/no/key"), ("tls.ca", "/no/ca")] {
             assert!(said.contains(&format!("{key} = \"{file}\": cannot be read: No such file")), "{said}");
         }
+    }
+
+    #[test]
+    fn what_is_for_development_is_refused_where_that_is_asked() {
+        let read = |more: &[&str]| {
+            let args = command(IDENTITY).get_matches_from([&["user", "--check"], more].concat());
+            let settings = Settings::load(&args, IDENTITY, |_| ());
+            settings.err().map(|error| format!("{error:#}")).unwrap_or_default()
+        };
+        assert_eq!(read(&[]), "");
+        let said = read(&["--production"]);
+        for key in ["server.listen", "server.metrics_listen", "tls.cert", "auth.enabled", "telemetry.sample_ratio"] {
+            assert!(said.contains(&format!("- {key} (SEAWALL_")), "{key} is not in {said}");
+        }
+        assert!(!said.contains("server.reflection"), "it is off by itself: {said}");
     }
 
     #[test]

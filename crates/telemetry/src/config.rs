@@ -59,7 +59,7 @@ impl Setting for Filter {
 impl Config {
     /// Reads the section.
     pub fn read(section: &mut Section<'_>) -> Self {
-        Self {
+        let config = Self {
             otlp_endpoint: section.checked(
                 "otlp_endpoint",
                 "",
@@ -88,6 +88,13 @@ impl Config {
                 "at least 1s",
                 |interval| *interval >= Duration::from_secs(1),
             ),
+        };
+        if config.sample_ratio >= 1.0 {
+            section.development_only(
+                "sample_ratio",
+                "less than 1, such as 0.01, since traces of all calls cost and fill disks",
+            );
         }
+        config
     }
 }

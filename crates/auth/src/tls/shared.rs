@@ -24,6 +24,15 @@ pub fn check(config: &Config, serves: bool) -> Result<(), TlsError> {
     if serves { material.server.map(drop) } else { Ok(()) }
 }
 
+/// When the certificate of a process ends to be valid, if it has one; its files as [`check`] reads them. Blocks while
+/// it reads.
+///
+/// # Errors
+/// If they cannot be used, as when it has expired, with all that is wrong.
+pub fn not_after(config: &Config) -> Result<Option<SystemTime>, TlsError> {
+    read(config).map(|material| material.not_after)
+}
+
 fn read(config: &Config) -> Result<Material, TlsError> {
     Material::try_new(config, Files::read(config)?, SystemTime::now())
 }
