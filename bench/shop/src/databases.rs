@@ -93,3 +93,17 @@ impl CpuTimes {
         self.0.iter().map(used).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_new_process_has_used_counts_and_one_that_has_ended_does_not() {
+        let times = |times: &[(u32, u64)]| {
+            CpuTimes(times.iter().map(|(id, millis)| (*id, Duration::from_millis(*millis))).collect())
+        };
+        let (before, after) = (times(&[(1, 10), (2, 700)]), times(&[(1, 15), (3, 4)]));
+        assert_eq!(after.since(&before), Duration::from_millis(9));
+    }
+}

@@ -209,3 +209,47 @@ impl Bench {
         self.databases.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subjects::Method;
+
+    fn samples(peaks: [(Subject, [f64; 3]); 3]) -> Samples {
+        let sample = Sample {
+            per_second: 0.0,
+            p50: 1.0,
+            p99: 1.0,
+            p999: 1.0,
+            order: 2.0,
+            user: 1.0,
+            postgres: 0.0,
+            spans: 0.0,
+            refused: 0.0,
+            idle: 1.0,
+        };
+        let sample = |per_second| Sample { per_second, ..sample };
+        Samples(peaks.into_iter().map(|(subject, peaks)| (case(subject), peaks.map(sample).to_vec())).collect())
+    }
+
+    fn case(subject: Subject) -> Case {
+        Case { method: Method::GetUser, engine: Engine::Sqlite, subject, is_again: false }
+    }
+
+    #[test]
+    fn the_rate_is_a_share_of_what_the_slowest_serves() {
+        let [one, all] = Subject::OURS;
+        let samples = samples([(Subject::Bare, [90.0, 100.0, 110.0]), (one, [80.0; 3]), (all, [120.0, 60.0, 50.0])]);
+        assert_eq!(samples.rate(case(one)), Some(SHARE * 60.0));
+        let elsewhere = Case { engine: Engine::Postgres, ..case(one) };
+        assert_eq!(samples.rate(elsewhere), None);
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let [one, all] = Subject::OURS;
+        let samples = samples([(Subject::Bare, [50.0, 100.0, 200.0]), (one, [100.0, 200.0, 400.0]), (all, [1.0; 3])]);
+        let ratio = samples.ratio(case(one), case(Subject::Bare), |sample| sample.per_second);
+        assert_eq!(ratio.map(|ratio| ratio.median), Some(2.0));
+    }
+}

@@ -180,3 +180,56 @@ fn write(file: &Path, title: &str, stacks: &[Stack]) -> Result<()> {
     flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut out)?;
     Ok(out.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use seawall_profile::messages::{Function, Label, Line, Location};
+
+    use super::*;
+
+    /// Two samples of `a::leaf`, which was inlined into `b::middle`, which `main` has called.
+    fn profile() -> Profile {
+        let strings = ["", "thread", "worker", "a::leaf", "b::middle", "main; really"];
+        let function = |id: u64| Function { id, name: id as i64 + 2, ..Function::default() };
+        let line = |function_id| Line { function_id, line: 1 };
+        Profile {
+            sample: vec![Sample { location_id: vec![1, 2], value: vec![2, 20], label: vec![Label { key: 1, str: 2 }] }],
+            location: vec![
+                Location { id: 1, mapping_id: 1, line: vec![line(1), line(2)] },
+                Location { id: 2, mapping_id: 1, line: vec![line(3)] },
+            ],
+            function: [1, 2, 3].map(function).to_vec(),
+            string_table: strings.map(str::to_owned).to_vec(),
+            ..Profile::default()
+        }
+    }
+
+    #[test]
+    fn a_stack_begins_with_its_thread_and_ends_with_what_was_inlined() {
+        let stack = ["worker", "main, really", "b::middle", "a::leaf"].map(str::to_owned).to_vec();
+        assert_eq!(stacks(&profile()).expect("a profile"), [(stack, 2)]);
+    }
+
+    #[test]
+    fn a_sample_without_its_place_is_a_mistake() {
+        let profile = Profile { location: vec![], ..profile() };
+        assert!(stacks(&profile).is_err());
+    }
+
+    #[test]
+    fn time_is_that_of_the_nearest_crate_or_of_the_system() {
+        let owner = |names: &[&str]| {
+            let stack: Vec<String> = ["h2-worker"].iter().chain(names).map(|name| (*name).to_owned()).collect();
+            super::owner(&stack).to_owned()
+        };
+        assert_eq!(
+            owner(&["tokio::run", "<h2::Codec<B> as core::fmt::Debug>::fmt", "core::ptr::read", "memcpy"]),
+            "h2"
+        );
+        assert_eq!(owner(&["tokio::run", "mio::poll", "epoll_wait"]), "system calls");
+        assert_eq!(owner(&["tokio::run", "__GI___writev"]), "system calls");
+        assert_eq!(owner(&["seawall_pool::run", "sqlite3_step", "pagerWalFrames"]), "SQLite");
+        assert_eq!(owner(&["prost::encode", "_mi_malloc_generic"]), "mimalloc");
+        assert_eq!(owner(&["start_thread", "std::thread::start"]), "others");
+    }
+}
