@@ -16,6 +16,7 @@ mod conformance;
 mod contract;
 mod detach;
 mod docker;
+mod doctor;
 mod down;
 mod drill;
 mod environment;
@@ -77,6 +78,7 @@ enum Command {
     Call(call::Args),
     Load(load::Args),
     Contract(contract::Args),
+    Doctor(doctor::Args),
     Test(test::Args),
     Lint(lint::Args),
     Sim(sim::Args),
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
         Command::Call(args) => call::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Contract(args) => contract::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Sim(args) => sim::run(&args),
