@@ -60,7 +60,7 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let present = Present::in_these(request.headers());
         match refusal(&request, present) {
-            Some(response) => ProtocolFuture::Refused { response: Some(response) },
+            Some(response) => ProtocolFuture::Refused { response: Some(Box::new(response)) },
             None => ProtocolFuture::Running { call: present.while_handed_on(|| hold(|| self.inner.call(request))) },
         }
     }
@@ -70,7 +70,8 @@ pin_project! {
     /// The response of [`Protocol`].
     #[project = ProtocolFutureProj]
     pub(crate) enum ProtocolFuture<F, B> {
-        Refused { response: Option<Response<B>> },
+        // On the heap, so that a call is not as large.
+        Refused { response: Option<Box<Response<B>>> },
         Running { #[pin] call: F },
     }
 }
@@ -84,7 +85,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project() {
-            ProtocolFutureProj::Refused { response } => Poll::Ready(Ok(response.take().unwrap_or_default())),
+            ProtocolFutureProj::Refused { response } => {
+                Poll::Ready(Ok(response.take().map(|response| *response).unwrap_or_default()))
+            }
             ProtocolFutureProj::Running { call } => call.poll(cx),
         }
     }

@@ -42,8 +42,6 @@ pub struct Notes {
 }
 
 impl Notes {
-    const NONE: Self = Self { events: Vec::new(), dropped: 0, attributes: Vec::new() };
-
     fn add(&mut self, event: Event) {
         if self.events.len() < EVENTS_MAX {
             self.events.push(event);
@@ -70,12 +68,13 @@ impl Notes {
 pub struct Scope {
     context: TraceContext,
     carried: Option<Arc<Carried>>,
-    notes: Notes,
+    /// On the heap once there are any: a scope is moved around at each poll of a call.
+    notes: Option<Box<Notes>>,
     is_recorded: bool,
 }
 
 impl Scope {
-    const NONE: Self = Self { context: TraceContext::NONE, carried: None, notes: Notes::NONE, is_recorded: false };
+    const NONE: Self = Self { context: TraceContext::NONE, carried: None, notes: None, is_recorded: false };
 
     /// A scope in which nothing is recorded.
     pub fn new(context: TraceContext) -> Self {
@@ -108,7 +107,7 @@ impl Scope {
 
     /// What was noted so far.
     pub fn take_notes(&mut self) -> Notes {
-        mem::take(&mut self.notes)
+        self.notes.take().map(|notes| *notes).unwrap_or_default()
     }
 
     /// Runs `f` with this scope as the current one. What was current before is so again afterwards, also
@@ -170,14 +169,14 @@ pub fn note(name: impl Into<Cow<'static, str>>, attributes: impl FnOnce() -> Vec
     }
     // Before the borrow: whoever makes attributes may look at what is current.
     let event = Event { name: name.into(), time: SystemTime::now(), attributes: attributes() };
-    CURRENT.with_borrow_mut(|current| current.notes.add(event));
+    CURRENT.with_borrow_mut(|current| current.notes.get_or_insert_default().add(event));
 }
 
 /// Adds to what is known of the span that is current. `attributes` are asked for only if it is recorded.
 pub fn describe(attributes: impl FnOnce() -> Vec<KeyValue>) {
     if Scope::is_current_recorded() {
         let attributes = attributes();
-        CURRENT.with_borrow_mut(|current| current.notes.describe(attributes));
+        CURRENT.with_borrow_mut(|current| current.notes.get_or_insert_default().describe(attributes));
     }
 }
 
