@@ -77,7 +77,7 @@ pub fn init(service: &'static str, version: &'static str, config: &Config) -> Re
         .with_attributes([
             KeyValue::new("service.name", service),
             KeyValue::new("service.version", version),
-            KeyValue::new("service.instance.id", format!("{service}-{}", std::process::id())),
+            KeyValue::new("service.instance.id", instance_id(service, std::env::var("HOSTNAME").ok())),
             KeyValue::new("process.pid", i64::from(std::process::id())),
             KeyValue::new("telemetry.sdk.name", "opentelemetry"),
             KeyValue::new("telemetry.sdk.language", "rust"),
@@ -197,6 +197,13 @@ fn wanted<S: tracing::Subscriber>(config: &Config, exports_spans: bool) -> impl 
         .with_max_level_hint(level_max.unwrap_or(LevelFilter::OFF).max(LevelFilter::INFO))
 }
 
+/// What tells this process from others of its service. In containers all of them have the same id of a process,
+/// and each has a name of its host.
+fn instance_id(service: &str, host: Option<String>) -> String {
+    let host = host.filter(|host| !host.is_empty());
+    format!("{}-{}", host.as_deref().unwrap_or(service), std::process::id())
+}
+
 /// Log lines carry ids rather than spans, so no span is built for their sake.
 fn events<S>() -> impl tracing_subscriber::layer::Filter<S> + Send + Sync {
     filter_fn(|meta| meta.is_event())
@@ -213,4 +220,19 @@ fn not_the_exporter() -> Targets {
     Targets::new().with_default(LevelFilter::TRACE).with_targets(
         ["h2", "hyper", "hyper_util", "opentelemetry", "tonic", "tower"].map(|target| (target, LevelFilter::OFF)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two replicas in Kubernetes had the same id, so that the metrics of one were taken for those of the other.
+    #[test]
+    fn replicas_in_containers_are_told_apart() {
+        let id = |host: &str| instance_id("user", Some(host.to_owned()));
+        assert_ne!(id("user-6d5f-abcde"), id("user-6d5f-fghij"));
+        assert!(id("user-6d5f-abcde").starts_with("user-6d5f-abcde-"));
+        let pid = std::process::id();
+        assert_eq!((instance_id("user", None), id("")), (format!("user-{pid}"), format!("user-{pid}")));
+    }
 }
