@@ -12,6 +12,7 @@ mod call;
 mod checks;
 mod ci;
 mod compile;
+mod completions;
 mod conformance;
 mod contract;
 mod detach;
@@ -88,6 +89,7 @@ enum Command {
     RestartDrill(drill::Args),
     Ci(ci::Args),
     New(new::Args),
+    Completions(completions::Args),
     Rm(rm::Args),
     Upgrade(upgrade::Args),
     Add(add::Args),
@@ -124,6 +126,7 @@ fn main() -> ExitCode {
         Command::RestartDrill(args) => drill::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Add(args) => add::run(args),
