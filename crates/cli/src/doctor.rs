@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             machine::check(&workspace, &mut findings).await;
             ports::check(&workspace, &mut findings)?;
         }
-        databases::check(&mut findings).await;
+        databases::check(args.prod, &mut findings).await;
         services::check(&workspace, args.prebuilt.as_deref(), args.prod, &mut findings).await
     })?;
     if args.json {

@@ -135,6 +135,11 @@ fn what_is_for_development_alone_is_a_problem_in_production() {
     let asked = std::fs::read_to_string(workspace.root.path().join("bin/asked")).unwrap();
     assert_eq!(asked, "--check --production reflection= user=\n", "nothing is set as `up` would");
 
+    workspace.write("bin/order", "#!/bin/sh\necho \"error: unexpected argument '--production' found\" >&2\nexit 2\n");
+    let (findings, _) = workspace.findings(&["--prod"], &[]);
+    let old = about(&findings, "settings for development alone");
+    assert_eq!(old, ["problem: order was built before it could tell; cargo build --package order, and again"]);
+
     std::fs::remove_file(workspace.root.path().join("bin/order")).unwrap();
     let (findings, good) = workspace.findings(&["--prod"], &[]);
     assert!(!good && about(&findings, "settings for development alone")[0].contains("cargo build --package order"));

@@ -14,7 +14,7 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3_600);
 const DATABASES: &str = "databases";
 const CERTIFICATES: &str = "certificates";
 
-pub(super) async fn check(findings: &mut Findings) {
+pub(super) async fn check(for_production: bool, findings: &mut Findings) {
     let file = std::env::var_os(FILE_VARIABLE);
     // Mistakes in them are told by the services.
     let mut reader = Reader::from_environment(file.as_deref().map(std::path::Path::new));
@@ -23,7 +23,7 @@ pub(super) async fn check(findings: &mut Findings) {
         url.map(|url| url.expose_secret().to_owned())
     };
     let (sql, redis) = (url("sql"), url("redis"));
-    if sql.is_none() && redis.is_none() {
+    if sql.is_none() && redis.is_none() && !for_production {
         findings.ok(DATABASES, "none is set: `up` keeps data in SQLite, in .seawall/data");
     }
     for (setting, url, port) in [("sql.url", sql, 5432), ("redis.url", redis, 6379)] {

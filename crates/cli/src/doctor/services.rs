@@ -44,6 +44,10 @@ pub(super) async fn check(
                 let good = if for_production { "nothing" } else { "its settings are good" };
                 findings.ok(about, format!("{}: {good}", service.name));
             }
+            Some(output) if is_older(&output.stderr) => {
+                let what = format!("{} was built before it could tell", service.name);
+                findings.add(about, Level::Problem, what, format!("cargo build --package {}, and again", service.name));
+            }
             Some(output) => mistakes(about, &service.name, &String::from_utf8_lossy(&output.stderr), findings),
             None => {
                 let what = format!("{} does not say: {} cannot be run", service.name, program.display());
@@ -52,6 +56,11 @@ pub(super) async fn check(
         }
     }
     Ok(())
+}
+
+/// Whether the program does not know what it is asked.
+fn is_older(said: &[u8]) -> bool {
+    String::from_utf8_lossy(said).contains("unexpected argument '--production'")
 }
 
 /// One finding a mistake, such as `  - tls.cert (SEAWALL_TLS_CERT): must be set`.
