@@ -24,6 +24,28 @@ logs *args:
 trace *args:
     cargo seawall trace {{ args }}
 
+# Calls a method: `just rpc user ListUsers --json '{"page_size": 1}'`
+[positional-arguments]
+rpc *args:
+    cargo seawall call "$@"
+
+# Puts load on a method: `just load user ListUsers --rate 500`
+[positional-arguments]
+load *args:
+    cargo seawall load "$@"
+
+# Refuses changes of contracts that break those who use them
+contract *args:
+    cargo seawall contract check {{ args }}
+
+# Says what is wrong here and how to put it right: `just doctor --prod`
+doctor *args:
+    cargo seawall doctor {{ args }}
+
+# Prints what a shell needs to complete commands: `just completions bash`
+completions shell:
+    @cargo seawall completions {{ shell }}
+
 # Runs all tests, with what they need
 test *args:
     cargo seawall test {{ args }}
