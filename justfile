@@ -67,8 +67,8 @@ ci:
     cargo seawall ci
 
 # Adds a service: `just new billing`
-new name:
-    cargo seawall new {{ name }}
+new *args:
+    cargo seawall new {{ args }}
 
 # Makes the calls that `up` prints
 call:

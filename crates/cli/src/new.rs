@@ -2,9 +2,10 @@
 
 mod ask;
 pub(crate) mod name;
+mod standalone;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,7 @@ use crate::template::record::Record;
 use crate::template::{Rendered, Template, parts};
 use crate::terminal::{self, BOLD, styled};
 use crate::workspace::{Metadata, Workspace};
+use standalone::Source;
 
 /// The ports of the first service of a workspace.
 const FIRST_PORT: u16 = 50051;
@@ -31,6 +33,8 @@ Examples:
   cargo seawall new billing --calls user,order    asks user and order whether what it is told of is there
   cargo seawall new quotes --store none --stream  without a database, with a method that streams
   cargo seawall new billing --dry-run             what would be written
+  cargo seawall new --standalone ../acme          a workspace of its own, which depends on this checkout
+  cargo seawall new --standalone ../acme --from git=https://git.example/seawall
 
 On a terminal it asks for what no flag says. `cargo seawall rm billing` undoes it.")]
 pub(crate) struct Args {
@@ -45,6 +49,12 @@ pub(crate) struct Args {
     /// With a method that streams
     #[arg(long)]
     stream: bool,
+    /// Make a workspace of its own in this folder, which is named as it
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["name", "store", "calls", "stream", "json"])]
+    standalone: Option<PathBuf>,
+    /// Where that takes Seawall from: path (this checkout), git=URL, git=URL#REVISION or version=VERSION
+    #[arg(long, value_name = "SOURCE", default_value = "path", requires = "standalone")]
+    from: Source,
     /// Say what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -68,6 +78,9 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(folder) = &args.standalone {
+        return standalone::run(folder, &args.from, args.dry_run);
+    }
     let workspace = Workspace::find()?;
     let options = options(args, &workspace)?;
     if !args.allow_dirty {

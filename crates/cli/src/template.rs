@@ -1,8 +1,8 @@
 //! What `new`, `rm`, `upgrade` and `add` know of a service's template.
 //!
 //! `templates/service` has the files of a service as they lie in the workspace, `templates/parts` what
-//! stands for it in files of the workspace that are there, such as `docker-compose.yml`. A workspace's own
-//! `templates` come before those in this program. `sections` is how a template is filled in, `options`
+//! stands for it in files of the workspace that are there, such as `docker-compose.yml`; `templates/standalone`
+//! is a workspace without services. A workspace's own `templates` come before those in this program. `sections` is how a template is filled in, `options`
 //! with what, `peers` what is known of the services that it calls, `parts` where a part stands, `record`
 //! what a service keeps of all this, so that it can be undone and brought up to date.
 
@@ -84,6 +84,18 @@ impl Template {
         }
         format(&mut rendered.files, root)?;
         Ok(rendered)
+    }
+
+    /// The files below `folder` of the templates, filled in, by their paths there.
+    pub(crate) fn render_folder(&self, folder: &str, facts: &Facts) -> Result<BTreeMap<String, String>> {
+        let below = |path: &str| path.strip_prefix(folder)?.strip_prefix('/').map(|path| facts.words_in(path));
+        let files = self.0.iter().filter_map(|(path, text)| Some((below(path)?, text)));
+        files.map(|(path, text)| Ok((path, facts.fill_in(text)?))).collect()
+    }
+
+    /// The texts of all files of this name.
+    pub(crate) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(path, _)| path.rsplit('/').next() == Some(name)).map(|(_, text)| text.as_str())
     }
 }
 

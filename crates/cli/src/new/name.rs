@@ -63,13 +63,14 @@ pub(super) fn check(name: &str, workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn check_form(name: &str) -> Result<()> {
+/// Fails if nothing can be called so.
+pub(super) fn check_form(name: &str) -> Result<()> {
     let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
     if !begins_well || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
         bail!("{name:?} cannot be the name of a service; take lower-case letters and digits, such as billing2");
     }
     if name.len() > LENGTH_MAX {
-        bail!("{name:?} is too long for the name of a service; take up to {LENGTH_MAX} letters and digits");
+        bail!("{name:?} is too long for a name; take up to {LENGTH_MAX} letters and digits");
     }
     if KEYWORDS.contains(&name) || RESERVED.contains(&name) || name == "up" {
         bail!("{name:?} cannot be the name of a service, because it means something else already; choose another");

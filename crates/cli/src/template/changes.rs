@@ -33,6 +33,12 @@ impl Changes {
         self.0.insert(path.into(), None);
     }
 
+    /// The text that a file is to have.
+    #[cfg(test)]
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.0.get(path)?.as_deref()
+    }
+
     /// Each path, with what is done to it.
     pub(crate) fn summary(&self, root: &Path) -> Vec<(&'static str, &str)> {
         let verb = |path: &str, text: &Option<String>| match text {

@@ -100,6 +100,21 @@ fn order_has_every_file_that_the_template_makes_for_a_service_that_calls_another
 }
 
 #[test]
+fn manifests_say_the_same_things() {
+    let workspace = Workspace::new();
+    workspace.done(&["new", "billing"]);
+    let keys = |root: &Path, name: &str| {
+        let manifest = std::fs::read_to_string(root.join("services").join(name).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let package = manifest["package"].as_table().unwrap();
+        let about = package["metadata"]["seawall"].as_table().unwrap();
+        let keys = package.keys().chain(about.keys()).chain(manifest.keys());
+        keys.cloned().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(keys(workspace.root(), "billing"), keys(&root(), "user"));
+}
+
+#[test]
 fn code_that_is_not_of_the_domain_is_the_same() {
     let workspace = Workspace::new();
     workspace.done(&["new", "billing"]);

@@ -1,0 +1,3 @@
+-- One database for each service. PostgreSQL runs this when its volume is new: an older volume gets a further
+-- database by hand, or anew by `docker compose down --volumes`.
+-- cargo seawall new adds above this line
