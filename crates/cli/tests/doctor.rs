@@ -184,6 +184,7 @@ fn a_certificate_that_ends_soon_is_told() {
     };
     assert!(for_days(30).starts_with("ok: tls.cert holds for 30 days, until "));
     assert!(for_days(3).starts_with("warning: tls.cert holds for 3 days, until "));
+    assert!(for_days(1).starts_with("warning: tls.cert holds for 24 hours, until "));
     std::fs::remove_file(&key).unwrap();
     let (findings, good) = workspace.findings(&[], &variables);
     assert!(!good && about(&findings, "certificates")[0].contains("tls.key"), "{findings:#?}");

@@ -84,8 +84,9 @@ fn certificate(config: &tls::Config, findings: &mut Findings) {
         Ok(None) => findings.ok(CERTIFICATES, "authorities only: this process proves nothing"),
         Ok(Some(end)) => {
             let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-            let days = left.as_secs() / (24 * 3_600);
-            let what = format!("tls.cert holds for {days} days, until {}", humantime::format_rfc3339_seconds(end));
+            let hours = left.as_secs() / 3_600;
+            let left_text = if hours < 48 { format!("{hours} hours") } else { format!("{} days", hours / 24) };
+            let what = format!("tls.cert holds for {left_text}, until {}", humantime::format_rfc3339_seconds(end));
             if left < EXPIRY_WARNING {
                 let fix = "have it renewed; processes take a new file by themselves, without a restart";
                 findings.add(CERTIFICATES, Level::Warning, what, fix);

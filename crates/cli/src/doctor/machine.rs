@@ -41,7 +41,7 @@ async fn toolchain(root: &Path, findings: &mut Findings) {
     match ["cc", "gcc", "clang"].into_iter().find(|name| find(name).is_some()) {
         Some(name) => findings.ok(ABOUT, format!("{name}, for what is written in C")),
         None => {
-            findings.add(ABOUT, Level::Problem, "there is no C compiler, which SQLite and TLS are built by", CC_FIX)
+            findings.add(ABOUT, Level::Problem, "there is no C compiler, which SQLite and TLS are built by", CC_FIX);
         }
     }
     let own = env!("CARGO_PKG_VERSION");
