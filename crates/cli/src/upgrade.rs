@@ -77,7 +77,7 @@ fn merged_changes(root: &Path, merged: &Merged) -> Result<Changes> {
             None => changes.remove(path),
         }
     }
-    for path in merged.files.keys().filter(|path| root.join(path).is_dir()) {
+    if let Some(path) = merged.files.keys().find(|path| root.join(path).is_dir()) {
         bail!("{path} is a folder here and a file in the template");
     }
     Ok(changes)

@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(asked.store().unwrap(), Store::Sql);
         assert_eq!(asked.store().unwrap(), Store::None);
         let known = ["order", "user"];
-        assert_eq!(asked.calls(&known).unwrap(), [String::new(); 0]);
+        assert_eq!(asked.calls(&known).unwrap(), Vec::<String>::new());
         assert_eq!(asked.calls(&known).unwrap(), ["user", "order"]);
         assert_eq!(asked.calls(&known).unwrap(), ["user"]);
         assert!(!asked.stream().unwrap());
@@ -103,6 +103,6 @@ mod tests {
     #[test]
     fn a_name_has_no_default_and_nobody_is_asked_about_no_services() {
         assert_eq!(questions("\nbilling\n").name().unwrap(), "billing");
-        assert_eq!(questions("").calls(&[]).unwrap(), [String::new(); 0]);
+        assert_eq!(questions("").calls(&[]).unwrap(), Vec::<String>::new());
     }
 }
