@@ -89,10 +89,10 @@ enum Command {
     RestartDrill(drill::Args),
     Ci(ci::Args),
     New(new::Args),
-    Completions(completions::Args),
     Rm(rm::Args),
     Upgrade(upgrade::Args),
     Add(add::Args),
+    Completions(completions::Args),
     #[command(hide = true)]
     ExecBound(bound::Args),
 }
@@ -126,10 +126,10 @@ fn main() -> ExitCode {
         Command::RestartDrill(args) => drill::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::New(args) => new::run(&args),
-        Command::Completions(args) => completions::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Add(args) => add::run(args),
+        Command::Completions(args) => completions::run(&args),
         Command::ExecBound(args) => bound::run(&args),
     };
     match result {
