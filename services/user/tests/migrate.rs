@@ -1,13 +1,12 @@
 //! `--migrate`: one process brings the database up to date, for all those that are told to leave it alone.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use seawall_testkit::binary;
-
 /// The program with a database of its own, which it leaves alone unless it is told otherwise.
 fn user(database: &Path) -> Command {
-    let mut command = Command::new(binary("user"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_user"));
     command
         .env_clear()
         .env("SEAWALL_SQL_URL", format!("sqlite://{}", database.display()))
@@ -19,7 +18,6 @@ fn user(database: &Path) -> Command {
 
 /// Waits for a line of the log, which goes on being read.
 fn logs(child: &mut Child, expected: &str) -> bool {
-    use std::io::{BufRead as _, BufReader};
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let found = lines.by_ref().any(|line| line.contains(expected));
     std::thread::spawn(move || lines.for_each(drop));
@@ -55,4 +53,15 @@ fn whose_migrations_do_not_come_ends_and_says_what_is_missing() {
     assert_eq!(ended.status.code(), Some(1));
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(said.contains("no other process has brought the database up to date within 1ms"), "{said}");
+}
+
+#[test]
+fn who_is_told_to_stop_before_the_tables_are_there_has_not_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    // Another one is to do it, so that this one is still at it when it is told to stop.
+    let mut migrating = user(&folder.path().join("user.db")).arg("--migrate").stdout(Stdio::piped()).spawn().unwrap();
+    let waits = logs(&mut migrating, "waiting for another process");
+    assert!(Command::new("kill").arg(migrating.id().to_string()).status().unwrap().success());
+    let code = migrating.wait().unwrap().code();
+    assert!(waits && code == Some(1), "a job would be taken for done: {code:?}");
 }
