@@ -45,7 +45,7 @@ struct Args {
     /// Where the results go, as shop.json and a plot
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Draw flame graphs of our services under PlaceOrder into this folder, in place of measuring; takes a minute
+    /// Draw flame graphs of our services under PlaceOrder into this folder, in place of measuring; takes a minute and a half
     #[arg(long, value_name = "FOLDER")]
     flames: Option<PathBuf>,
 }
