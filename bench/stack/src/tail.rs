@@ -21,7 +21,11 @@ pub(crate) fn figure(programs: &Programs, rounds: usize, peak: Option<f64>) -> R
     let rate = SHARE * peak;
     let collector = programs.collector()?;
     let measured = Rounds::take(&subjects, rounds, |subject| {
-        let (server, address) = programs.server(*subject, collector.address)?.serve()?;
+        // The load shares its processor with the collector, and comes in bursts when that has been busy: no limit
+        // of ours is to refuse what the others serve.
+        let program = programs.server(*subject, collector.address)?;
+        let program = program.env("SEAWALL_SERVER_CONCURRENCY_LIMIT", "fixed");
+        let (server, address) = program.env("SEAWALL_SERVER_CONCURRENCY_MAX", "1000").serve()?;
         let at_rate = |time| pinned(CLIENT_CORE, || latency::at_rate(address, &call(), USUAL.connections, rate, time));
         at_rate(WARM_UP)?;
         let latencies = at_rate(TIME)?;
