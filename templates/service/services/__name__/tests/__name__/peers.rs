@@ -1,7 +1,6 @@
 //% if calls
 //! What becomes of the answers of the services that are called.
 
-use seawall_testkit::Refusal;
 //% if sql
 use __root___proto::__root__::__name__::v1::{CreateItemRequest, Item};
 //% else
@@ -57,8 +56,13 @@ async fn services_that_are_away_are_said_to_be_so() {
 //% else
     on_service_with(away, async |client| {
 //% end
-        let answer = ask(&client, chosen("first")).await;
-        assert_eq!(refusal(answer), Refusal::new(Code::Unavailable, "DEPENDENCY_UNAVAILABLE"));
+        let refused = refusal(ask(&client, chosen("first")).await);
+        // On a busy machine, the budget of the call may be over before it is known that nobody is there.
+        let expected = [
+            (Code::Unavailable, "DEPENDENCY_UNAVAILABLE"),
+            (Code::DeadlineExceeded, "DEPENDENCY_DEADLINE_EXCEEDED"),
+        ];
+        assert!(expected.contains(&(refused.code, refused.reason.as_str())), "{refused:?}");
     })
     .await;
 }

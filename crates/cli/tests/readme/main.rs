@@ -1,5 +1,8 @@
 //! What the README says to run, run: in a copy of the workspace, in the order in which it stands there.
 
+mod combinations;
+mod standalone;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -205,9 +208,6 @@ fn by_tls(copy: &Copy, calls: &[String]) {
 fn a_new_service(copy: &Copy, new: &[String]) {
     let running = copy.run(new);
     assert!(running.contains("billing") && running.contains("serving"), "{running}");
-    copy.run(&["cargo clippy --quiet --package billing --all-targets -- --deny warnings".to_owned()]);
-    // It is also in docker-compose.yml, as that has to be.
-    copy.run(&["cargo test --quiet --package seawall-tidy".to_owned()]);
-    let tested = copy.run(&["cargo test --quiet --package billing".to_owned()]);
-    assert!(tested.contains("3 passed"), "{tested}");
+    combinations::of_every_kind(copy);
+    standalone::beside(copy);
 }

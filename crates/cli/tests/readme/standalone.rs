@@ -1,0 +1,29 @@
+//! A workspace of its own beside the copy, in which the two commands work.
+
+use serde_json::Value;
+
+use crate::Copy;
+
+/// It is removed first, because an earlier run may have left it.
+pub(crate) fn beside(copy: &Copy) {
+    let acme = copy.folder.parent().unwrap().join("acme");
+    let _ = std::fs::remove_dir_all(&acme);
+    copy.run(&["cargo seawall new --standalone ../acme".to_owned()]);
+    let there = |lines: &[&str]| {
+        let lines: Vec<String> = [&["cd ../acme"], lines].concat().into_iter().map(str::to_owned).collect();
+        copy.run(&lines)
+    };
+    there(&["cargo seawall new billing", "cargo seawall add rpc billing.Charge --request item_id:string"]);
+    there(&["cargo seawall lint --only policy", "cargo fmt --all --check"]);
+    there(&["cargo test --quiet --package billing --lib --test billing"]);
+    there(&["cargo seawall up --detach"]);
+    let running: Value = serde_json::from_str(&there(&["cargo seawall ps --json"])).unwrap();
+    let address = running["services"][0]["address"].as_str().unwrap().to_owned();
+    let call = format!(
+        "grpcurl -plaintext -d '{{\"item\":{{\"title\":\"first\"}}}}' {address} acme.billing.v1.BillingService/CreateItem"
+    );
+    let answer = there(&[&call]);
+    assert!(answer.contains("\"title\": \"first\""), "{answer}");
+    there(&["cargo seawall down", "cargo seawall rm billing --force"]);
+    std::fs::remove_dir_all(&acme).unwrap();
+}
