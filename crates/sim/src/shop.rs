@@ -56,7 +56,8 @@ impl Shop {
             sim.host(name, move || {
                 let shop = shop.clone();
                 async move {
-                    shop.keep_running(name).await;
+                    // On the heap, because the type of all that a process does is deeper than the compiler looks.
+                    Box::pin(shop.keep_running(name)).await;
                     Ok(())
                 }
             });
