@@ -1,16 +1,17 @@
-//! A workspace of its own beside the copy, in which the two commands work.
+//! A workspace of its own, in which the two commands work.
 
 use serde_json::Value;
 
 use crate::Copy;
 
-/// It is removed first, because an earlier run may have left it.
+/// Outside of this workspace, whose settings of cargo are for all folders in it.
 pub(crate) fn beside(copy: &Copy) {
-    let acme = copy.folder.parent().unwrap().join("acme");
-    let _ = std::fs::remove_dir_all(&acme);
-    copy.run(&["cargo seawall new --standalone ../acme".to_owned()]);
+    let outside = tempfile::tempdir().unwrap();
+    let acme = outside.path().join("acme").display().to_string();
+    copy.run(&[format!("cargo seawall new --standalone {acme}")]);
     let there = |lines: &[&str]| {
-        let lines: Vec<String> = [&["cd ../acme"], lines].concat().into_iter().map(str::to_owned).collect();
+        let cd = format!("cd {acme}");
+        let lines: Vec<String> = [&[cd.as_str()], lines].concat().into_iter().map(str::to_owned).collect();
         copy.run(&lines)
     };
     there(&["cargo seawall new billing", "cargo seawall add rpc billing.Charge --request item_id:string"]);
@@ -25,5 +26,4 @@ pub(crate) fn beside(copy: &Copy) {
     let answer = there(&[&call]);
     assert!(answer.contains("\"title\": \"first\""), "{answer}");
     there(&["cargo seawall down", "cargo seawall rm billing --force"]);
-    std::fs::remove_dir_all(&acme).unwrap();
 }
