@@ -32,7 +32,8 @@ enum What {
     Rpc(Rpc),
 }
 
-/// Adds a method: to the contract with its policy, as a module, and with tests.
+/// Adds a method: to the contract with its policy, as a module, with tests, and to what stands in for its service in the
+/// tests of others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -144,6 +145,11 @@ fn changes(root: &Path, method: &Method) -> Result<Changes> {
         (joins.clone(), method.in_service(&joins_text).with_context(|| not_as_expected(&joins))?),
         (tests.clone(), method.in_tests(&read(&tests)?).with_context(|| not_as_expected(&tests))?),
     ]);
+    for (path, text) in others(root, &folder)? {
+        if let Some(with) = method.in_stand_in(&text, &joins_text) {
+            code.insert(path.clone(), with.with_context(|| not_as_expected(&path))?);
+        }
+    }
     template::format(&mut code, root)?;
     let mut changes = Changes::default();
     changes.write(&contract, method.in_contract(&read(&contract)?).with_context(|| not_as_expected(&contract))?);
@@ -151,6 +157,20 @@ fn changes(root: &Path, method: &Method) -> Result<Changes> {
         changes.write(path, text);
     }
     Ok(changes)
+}
+
+/// The code of the workspace beside that of a service, with its paths from the root.
+fn others(root: &Path, service: &str) -> Result<Vec<(String, String)>> {
+    let mut others = Vec::new();
+    for folder in ["crates", "services"].map(|name| root.join(name)).iter().filter(|folder| folder.is_dir()) {
+        let files = template::files_below(folder)?.into_iter();
+        let code = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+        for path in code.filter(|path| !path.starts_with(root.join(service))) {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            others.push((path.strip_prefix(root)?.display().to_string(), text));
+        }
+    }
+    Ok(others)
 }
 
 fn not_as_expected(path: &str) -> String {

@@ -17,6 +17,9 @@ pub(super) struct Method {
     pub(super) budget_ms: u32,
 }
 
+/// How an implementation of a service begins.
+const IMPLEMENTS: &str = "#[tonic::async_trait]\nimpl ";
+
 /// The path of the contract's types, such as `seawall_proto::seawall::billing::v1`, by what `service.rs` uses.
 pub(super) fn types(service: &str) -> Option<&str> {
     service.lines().find_map(|line| Some(line.strip_prefix("use ")?.split_once("::{")?.0))
@@ -136,13 +139,31 @@ impl Method {
             1,
         );
         let used = before_first_line(&named, "use crate::", &format!("use crate::{function}::{function};\n"))?;
-        let start = used.find("#[tonic::async_trait]\nimpl ").context("it implements no service of tonic")?;
-        let end = used[start..].find("\n}\n").context("its implementation has no end, a line that is }")?;
-        let (before, after) = used.split_at(start + end + 1);
-        Ok(format!(
-            "{before}\n    async fn {function}(&self, request: Request<{name}Request>) -> Result<Response<{name}Response>, \
-             Status> {{\n        Ok(Response::new({function}(request.into_inner())?))\n    }}\n{after}"
-        ))
+        let start = used.find(IMPLEMENTS).context("it implements no service of tonic")?;
+        let function = format!(
+            "    async fn {function}(&self, request: Request<{name}Request>) -> Result<Response<{name}Response>, Status> \
+             {{\n        Ok(Response::new({function}(request.into_inner())?))\n    }}\n"
+        );
+        in_block(&used, start, &function)
+    }
+
+    /// What stands in for the service in the tests of others, with a method that has no answer. `None` for code that
+    /// does not stand in for the service.
+    pub(super) fn in_stand_in(&self, code: &str, service: &str) -> Option<Result<String>> {
+        let types = types(service)?;
+        let (_, implements) = service.split_once(IMPLEMENTS)?;
+        let (interface, _) = implements.split_once(' ')?;
+        if !code.contains(&format!("use {types}")) {
+            return None;
+        }
+        let start = code.find(&format!("{IMPLEMENTS}{interface} for "))?;
+        let (name, function) = (&self.name, self.snake());
+        let function = format!(
+            "    async fn {function}(&self, _: tonic::Request<{types}::{name}Request>) -> \
+             Result<tonic::Response<{types}::{name}Response>, tonic::Status> {{\n        \
+             Err(tonic::Status::unimplemented(\"not for these tests\"))\n    }}\n"
+        );
+        Some(in_block(code, start, &function))
     }
 }
 
@@ -157,6 +178,13 @@ fn message(name: &str, about: &str, fields: &[Field], are_checked: bool) -> Stri
     };
     let fields: String = fields.iter().enumerate().map(field).collect();
     format!("// {about}\nmessage {name} {{\n{fields}}}\n")
+}
+
+/// The text with a function as the last of the block that begins at `start`.
+fn in_block(text: &str, start: usize, function: &str) -> Result<String> {
+    let end = text[start..].find("\n}\n").context("its implementation has no end, a line that is }")?;
+    let (before, after) = text.split_at(start + end + 1);
+    Ok(format!("{before}\n{function}{after}"))
 }
 
 /// The text with a line before the first one that begins so. rustfmt brings it to its place among its like.

@@ -16,6 +16,9 @@ const CHARGE: [&str; 7] = [
 fn a_method_is_in_the_contract_the_code_and_the_tests() {
     let workspace = Workspace::new();
     workspace.done(&["new", "billing"]);
+    let stand_in = "use seawall_proto::seawall::billing::v1::GetItemRequest;\n\n\
+                    #[tonic::async_trait]\nimpl BillingService for Bills {\n    async fn create_item() {}\n}\n";
+    workspace.write("services/order/tests/order/billing.rs", stand_in);
     let before = workspace.tree();
     workspace.done(&[&CHARGE[..], &["--dry-run"]].concat());
     assert_eq!(workspace.tree(), before);
@@ -36,6 +39,10 @@ fn a_method_is_in_the_contract_the_code_and_the_tests() {
     contains(
         "services/billing/src/charge.rs",
         "violations.check(!request.item_id.is_empty(), \"item_id\", \"must not be empty\")",
+    );
+    contains(
+        "services/order/tests/order/billing.rs",
+        "async fn charge(\n        &self,\n        _: tonic::Request<seawall_proto::seawall::billing::v1::ChargeRequest>,",
     );
     contains("services/billing/tests/billing/main.rs", "mod charge;\nmod create;\n");
     contains("services/billing/tests/billing/charge.rs", "Refusal::bad(&[\"item_id\"])");
