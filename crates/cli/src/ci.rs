@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 
 use crate::compile::cargo;
 use crate::workspace::Workspace;
-use crate::{checks, lint, sim, terminal, test};
+use crate::{checks, contract, lint, sim, terminal, test};
 
-/// Checks everything: lint, documentation, loom, heap profiles, the simulation, tests. The line with the tests'
+/// Checks everything: lint, contracts, documentation, loom, heap profiles, the simulation, tests. The line with the tests'
 /// numbers comes last.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -17,6 +17,7 @@ pub(crate) struct Args {}
 pub(crate) fn run(_: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let mut checks = lint::checks(&workspace);
+    checks.push(checks::run("contract", || contract::check(&workspace, None)));
     checks.push(checks::run("cargo doc", || {
         terminal::status("Checking", "cargo doc --no-deps --workspace");
         let mut doc = Command::new(cargo());

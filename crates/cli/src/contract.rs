@@ -44,27 +44,30 @@ struct Check {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let Action::Check(check) = &args.command;
-    let workspace = Workspace::find()?;
+    let Action::Check(Check { against }) = &args.command;
+    check(&Workspace::find()?, against.as_deref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether nothing breaks since this revision; since this branch has left the trunk, if none is given.
+pub(crate) fn check(workspace: &Workspace, against: Option<&str>) -> Result<()> {
     let folder = workspace.root.join("proto");
     if !folder.is_dir() {
         bail!("there are no contracts here: no folder proto/ in {}", workspace.root.display());
     }
-    let base = Base::find(&workspace.root, check.against.as_deref())?;
+    let base = Base::find(&workspace.root, against)?;
     if git(&workspace.root, &["ls-tree", "--name-only", &base.commit, "proto/"])?.is_empty() {
-        terminal::print(format!("Nothing breaks: there were no contracts in {base}"))?;
-        return Ok(ExitCode::SUCCESS);
+        return terminal::print(format!("Nothing breaks: there were no contracts in {base}"));
     }
     let buf = workspace.layout().tools().buf().context("contracts are compared by buf, which cannot be had")?;
     terminal::status("Comparing", format!("proto/ with {base}"));
     let breaks = breaking::find(&buf, &workspace.root, &base.commit)?;
-    let known = Known::new(&workspace);
+    let known = Known::new(workspace);
     for one in &breaks {
         show(one, &known, &base)?;
     }
     if breaks.is_empty() {
-        terminal::print(format!("Nothing breaks for those who use the contracts of {base}"))?;
-        return Ok(ExitCode::SUCCESS);
+        return terminal::print(format!("Nothing breaks for those who use the contracts of {base}"));
     }
     bail!(
         "{} since {base}, above; to break on purpose, make a new version beside the old one (package …v2)",
