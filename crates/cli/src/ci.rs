@@ -26,12 +26,12 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
     }));
     checks.push(checks::run("loom", || loom(&workspace.root)));
     checks.push(checks::run("heap profiles", || heap(&workspace.root)));
+    checks.push(checks::run("simulation", || sim::check(&workspace)));
     let mut tests = None;
     checks.push(checks::run("cargo test", || {
         let outcome = tests.insert(test::execute(&workspace, &[])?);
         if outcome.success { Ok(()) } else { bail!("the tests that failed are above") }
     }));
-    checks.push(checks::run("simulation", || sim::check(&workspace)));
     let code = checks::report(&checks)?;
     terminal::print("")?;
     if let Some(tests) = tests {
