@@ -9,6 +9,9 @@ use harness::{Figure, Goal, H2load, Process, Program, table, writes};
 use crate::subjects::{HOLD_PATH, MESSAGE, Programs, Sampled, Subject, call};
 use crate::time::DEEP;
 
+/// How often ours may write for a call of a hundred on one connection.
+pub(crate) const WRITES_GOAL: Goal = Goal::AtMost(0.05);
+
 const OURS: Subject = Subject::Ours(Sampled::OnePercent);
 const CONNECTIONS: usize = 1_000;
 /// 10,000 calls in flight, as many on a connection as stock tonic takes.
@@ -37,7 +40,7 @@ pub(crate) fn figures(programs: &Programs, h2load: &H2load) -> Result<Vec<Figure
     }
     let heads = ["server", "MB, 1,000 idle connections", "MB, 10,000 calls in flight", "writes a call, 1x100"];
     println!("{}", table(heads, &rows));
-    let goal = Goal::AtMost(0.05);
+    let goal = WRITES_GOAL;
     let name = "writes-per-call-1x100";
     Ok(vec![
         match written.pop() {

@@ -10,7 +10,9 @@ use harness::wire;
 use harness::{Figure, Goal, Profile, Verdict, bench_folder, table};
 use serde_json::{Value, json};
 
+use crate::room::WRITES_GOAL;
 use crate::subjects::{OURS, Programs, Sampled, Subject, USUAL, call};
+use crate::time::DEEP;
 
 /// How much more instructions than those that are written down a call may take.
 const RISE_MAX_PERCENT: f64 = 3.0;
@@ -39,6 +41,8 @@ pub(crate) struct Counted {
     pub(crate) counts: Counts,
     /// How many of a hundred spans have come, if all were recorded.
     spans_percent: Option<f64>,
+    /// How often it writes for a call of a hundred on one connection, if that is counted.
+    deep_writes: Option<f64>,
 }
 
 /// Counts, prints, and compares. Whether nothing has risen by more than it may.
@@ -86,13 +90,18 @@ fn count(programs: &Programs, subject: Subject, calls: usize) -> Result<Counted>
     })?;
     let is_whole = subject.sampled() == Some(Sampled::All);
     let spans_percent = if is_whole { Some(100.0 * collector.spans()? as f64 / made as f64) } else { None };
-    Ok(Counted { counts, spans_percent })
+    let deep_writes = if subject == Subject::Ours(Sampled::OnePercent) {
+        Some(callgrind::per_call(&server, &call, DEEP, calls)?.writes)
+    } else {
+        None
+    };
+    Ok(Counted { counts, spans_percent, deep_writes })
 }
 
 fn print(counted: &[(Subject, Counted)]) {
     let rows: Vec<_> = counted
         .iter()
-        .map(|(subject, Counted { counts, spans_percent })| {
+        .map(|(subject, Counted { counts, spans_percent, .. })| {
             [
                 subject.to_string(),
                 format!("{:.0}", counts.instructions),
@@ -136,7 +145,8 @@ fn gates(counted: &[(Subject, Counted)]) -> Result<Vec<Figure>> {
     let written: BTreeMap<String, Value> =
         serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file().display()))?;
     let mut gates = Vec::new();
-    for (subject, Counted { counts, .. }) in counted.iter().filter(|(subject, _)| subject.is_ours()) {
+    for (subject, Counted { counts, deep_writes, .. }) in counted.iter().filter(|(subject, _)| subject.is_ours()) {
+        gates.extend(deep_writes.map(|writes| Figure::counted("size-writes-1x100", writes, WRITES_GOAL)));
         let before = |name| written.get(&subject.to_string()).and_then(|before| before[name].as_f64());
         let rise_max = before("instructions").unwrap_or(f64::NAN) * RISE_MAX_PERCENT / 100.0;
         for (name, value, rise_max) in [

@@ -9,7 +9,7 @@ use crate::compile::cargo;
 use crate::workspace::Workspace;
 use crate::{checks, contract, lint, sim, terminal, test};
 
-/// Checks everything: lint, contracts, documentation, loom, heap profiles, the simulation, tests. The line with the tests'
+/// Checks everything: lint, contracts, documentation, loom, heap profiles, the simulation, tests, costs. The line with the tests'
 /// numbers comes last.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -32,12 +32,21 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
         let outcome = tests.insert(test::execute(&workspace, &[])?);
         if outcome.success { Ok(()) } else { bail!("the tests that failed are above") }
     }));
+    checks.push(checks::run("costs", || costs(&workspace.root)));
     let code = checks::report(&checks)?;
     terminal::print("")?;
     if let Some(tests) = tests {
         tests.report()?;
     }
     Ok(code)
+}
+
+/// Counts what our server does for a call, which may not rise over what is written down.
+fn costs(root: &Path) -> Result<()> {
+    let mut cargo = Command::new(cargo());
+    cargo.current_dir(root).args(["run", "--profile", "plain", "--manifest-path", "bench/Cargo.toml", "--bin", "size"]);
+    terminal::status("Counting", "instructions, allocations and writes of a call");
+    lint::succeed(cargo.args(["--", "--only", "off,ours-1,ours-100"]), "what has risen is above")
 }
 
 /// Runs the tests of the one feature that is not on by itself, because jemalloc takes a minute to build.

@@ -6,6 +6,7 @@ mod standalone;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -46,7 +47,9 @@ impl Copy {
     /// Runs lines in one shell and returns what they print.
     fn run(&self, lines: &[String]) -> String {
         let script = lines.join("\n");
+        let since = Instant::now();
         let done = self.command("bash").args(["-euo", "pipefail", "-c", &script]).output().unwrap();
+        println!("{:6.1} s  {}", since.elapsed().as_secs_f64(), lines[0]);
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "{script}\n--- stdout ---\n{out}\n--- stderr ---\n{err}");
         out.into_owned()
