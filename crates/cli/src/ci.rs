@@ -9,8 +9,8 @@ use crate::compile::cargo;
 use crate::workspace::Workspace;
 use crate::{checks, contract, lint, sim, terminal, test};
 
-/// Checks everything: lint, contracts, documentation, loom, heap profiles, the simulation, tests, costs. The line with the tests'
-/// numbers comes last.
+/// Checks everything: lint, contracts, documentation, loom, heap profiles, the simulation, tests, costs. The line with
+/// the tests' numbers comes last.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
