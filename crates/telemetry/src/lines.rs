@@ -1,9 +1,9 @@
 //! Log lines on their way to standard output.
 //!
-//! Who logs adds a line to a buffer; one thread writes what has gathered there, all at once. So a call does
-//! not wait for a pipe or a disk, and a line costs a copy. A reader that is too slow costs lines, which are
-//! counted and told of, and nothing else. Lines that have not been written are lost when the process is
-//! killed.
+//! Who logs adds a line to a buffer; one thread writes what has gathered there in [`GATHERED`], all at once.
+//! So a call does not wait for a pipe or a disk, and a line costs a copy: were the thread woken for each, that
+//! would cost as much as the call. A reader that is too slow costs lines, which are counted and told of, and
+//! nothing else. Lines that have not been written are lost when the process is killed.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,12 @@ use tracing_subscriber::fmt::MakeWriter;
 /// What waits to be written: some thousands of lines.
 const BYTES_MAX: usize = 1 << 20;
 
+/// What is written without waiting for more.
+const BYTES_MANY: usize = BYTES_MAX / 4;
+
+/// How long a line waits for others to be written with.
+const GATHERED: Duration = Duration::from_millis(5);
+
 /// Takes lines. Clones take them to the same place.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines(Arc<Shared>);
@@ -21,7 +27,7 @@ pub(crate) struct Lines(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// There is something to write.
+    /// There is something to write, or it is to be written now.
     filled: Condvar,
     /// All is written.
     emptied: Condvar,
@@ -32,6 +38,8 @@ struct Waiting {
     bytes: Vec<u8>,
     dropped: u64,
     is_writing: bool,
+    /// Somebody waits until all is written.
+    is_urgent: bool,
 }
 
 impl Lines {
@@ -50,11 +58,12 @@ impl Lines {
             waiting.dropped += 1;
             return;
         }
-        // The thread waits only while there is nothing.
-        let is_first = waiting.bytes.is_empty();
+        // What the thread waits for: that there is something, then that there is much.
+        let before = waiting.bytes.len();
         waiting.bytes.extend_from_slice(line);
+        let is_many = before < BYTES_MANY && waiting.bytes.len() >= BYTES_MANY;
         drop(waiting);
-        if is_first {
+        if before == 0 || is_many {
             self.0.filled.notify_one();
         }
     }
@@ -62,7 +71,10 @@ impl Lines {
     /// Waits until all is written, or the time is over. Blocks the thread.
     pub(crate) fn flush(&self, time: Duration) {
         let is_left = |waiting: &mut Waiting| !waiting.bytes.is_empty() || waiting.is_writing;
-        drop(self.0.emptied.wait_timeout_while(self.0.lock(), time, is_left));
+        let mut waiting = self.0.lock();
+        waiting.is_urgent = true;
+        self.0.filled.notify_one();
+        drop(self.0.emptied.wait_timeout_while(waiting, time, is_left));
     }
 }
 
@@ -80,7 +92,11 @@ impl Shared {
                 self.emptied.notify_all();
             }
             let none = |waiting: &mut Waiting| waiting.bytes.is_empty();
-            let mut waiting = self.filled.wait_while(waiting, none).unwrap_or_else(PoisonError::into_inner);
+            let waiting = self.filled.wait_while(waiting, none).unwrap_or_else(PoisonError::into_inner);
+            let few = |waiting: &mut Waiting| waiting.bytes.len() < BYTES_MANY && !waiting.is_urgent;
+            let gathered = self.filled.wait_timeout_while(waiting, GATHERED, few);
+            let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+            waiting.is_urgent = false;
             std::mem::swap(&mut waiting.bytes, &mut bytes);
             let dropped = std::mem::take(&mut waiting.dropped);
             waiting.is_writing = true;
