@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use crate::bound::own_executable;
 
-/// What cargo tells the programs that it runs of their package.
-const OF_A_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+/// What cargo tells the programs that it runs of their package, by how its names begin.
+const OF_A_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"];
 
 /// Starts this program again, as the same process, without what cargo said of its package. Build scripts look
 /// at it (that of ring does): each cargo that we run would build anew what a cargo from a shell has built, and

@@ -19,10 +19,8 @@ fn build(name: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     // What cargo tells a test of its package would have it build anew what looks at that, such as ring.
-    let told = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-        name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
-    });
-    for name in told {
+    let told = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|told| name.starts_with(told));
+    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
         build.env_remove(name);
     }
     let built = build

@@ -59,9 +59,8 @@ impl Copy {
         let mut command = Command::new(program);
         command.current_dir(&self.folder).env("CARGO_TARGET_DIR", self.folder.join("target")).stdin(Stdio::null());
         // What cargo tells a test of its package; no shell has it.
-        let told = std::env::vars().map(|(name, _)| name);
-        let told = told.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
-        for name in told {
+        let told = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|told| name.starts_with(told));
+        for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
             command.env_remove(name);
         }
         command
@@ -185,8 +184,9 @@ fn on_postgres(copy: &Copy, calls: &[String]) {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains("| `cargo seawall up --with postgres` |"), "the README's table is another");
     copy.run(&["cargo seawall up --detach --with postgres".to_owned()]);
-    let running = copy.run(&["cargo seawall ps".to_owned()]);
+    let running = copy.run(&["cargo seawall ps 2>&1".to_owned()]);
     assert!(running.contains("serving  postgres "), "{running}");
+    assert!(!running.contains("Compiling"), "up has built with another environment than a shell:\n{running}");
     let placed = copy.run(&copy.here(calls));
     assert!(placed.contains("\"state\": \"ORDER_STATE_PLACED\""), "{placed}");
     copy.run(&["cargo seawall down".to_owned()]);
