@@ -70,10 +70,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let Some((service, method)) = rpc.method.split_once('.') else {
         bail!("{:?} is not a service and a method, such as billing.Charge", rpc.method);
     };
-    if !workspace.services.iter().any(|known| known.name == service) {
-        let known: Vec<&str> = workspace.services.iter().map(|service| service.name.as_str()).collect();
-        bail!("there is no service {service}; there are: {}", known.join(", "));
-    }
+    workspace.service(service)?;
     let method = Method {
         service: service.to_owned(),
         name: method.to_owned(),

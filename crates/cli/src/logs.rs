@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::layout::Layout;
 use crate::log_tail::Tail;
@@ -65,11 +65,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn names(workspace: &Workspace, wanted: &[String]) -> Result<Vec<String>> {
-    let known: Vec<String> = workspace.services.iter().map(|service| service.name.clone()).collect();
-    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
-        bail!("{unknown:?} is no service of this workspace; there are: {}", known.join(", "));
+    if wanted.is_empty() {
+        return Ok(workspace.services.iter().map(|service| service.name.clone()).collect());
     }
-    Ok(if wanted.is_empty() { known } else { wanted.to_vec() })
+    wanted.iter().map(|name| workspace.service(name).map(|service| service.name.clone())).collect()
 }
 
 /// The last `count` lines, also of the old logs.

@@ -33,10 +33,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let Args { name, .. } = args;
-    if !workspace.services.iter().any(|service| service.name == *name) {
-        let known: Vec<&str> = workspace.services.iter().map(|service| service.name.as_str()).collect();
-        bail!("there is no service {name}; there are: {}", known.join(", "));
-    }
+    workspace.service(name)?;
     let callers: Vec<&str> = workspace
         .services
         .iter()

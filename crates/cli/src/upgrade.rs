@@ -38,9 +38,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let (name, root) = (&args.name, &workspace.root);
-    if !workspace.services.iter().any(|service| service.name == *name) {
-        bail!("there is no service {name}");
-    }
+    workspace.service(name)?;
     let record = Record::read(root, name)?;
     if !args.allow_dirty {
         git::require_clean(root, "what the template has brought")?;

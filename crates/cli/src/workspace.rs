@@ -89,6 +89,15 @@ impl Workspace {
         Ok(Self { root: root.to_owned(), services })
     }
 
+    /// The service of this name.
+    pub(crate) fn service(&self, name: &str) -> Result<&Service> {
+        let found = self.services.iter().find(|service| service.name == name);
+        found.with_context(|| {
+            let known: Vec<&str> = self.services.iter().map(|service| service.name.as_str()).collect();
+            format!("{name:?} is no service of this workspace; there are: {}", known.join(", "))
+        })
+    }
+
     /// Where this workspace keeps what runs leave behind.
     pub(crate) fn layout(&self) -> Layout {
         Layout::new(&self.root)

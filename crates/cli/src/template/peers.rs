@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use protox::prost_reflect::{DescriptorPool, Kind, MethodDescriptor, ServiceDescriptor};
 use seawall_policy::{Contract, Policies};
 
@@ -45,10 +45,7 @@ pub(super) fn find(root: &Path, package: &str, names: &[String]) -> Result<Vec<P
 }
 
 fn peer(workspace: &Workspace, pool: &DescriptorPool, policies: &Policies, package: &str, name: &str) -> Result<Peer> {
-    let Some(service) = workspace.services.iter().find(|service| service.name == name) else {
-        let known: Vec<&str> = workspace.services.iter().map(|service| service.name.as_str()).collect();
-        bail!("there is no service {name} to be called; there are: {}", known.join(", "));
-    };
+    let service = workspace.service(name)?;
     let package = format!("{package}.{name}.v1");
     let methods = pool.services().filter(|theirs| theirs.package_name() == package);
     let found = methods.flat_map(|theirs| methods_of(&theirs)).find_map(|method| field(&method).map(|it| (method, it)));

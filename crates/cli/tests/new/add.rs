@@ -61,7 +61,7 @@ fn a_method_that_cannot_be_leaves_everything_as_it_was() {
         (&["billing.CreateItem"], "already"),
         (&["billing.charge"], "cannot be the name of a method"),
         (&["billing"], "not a service and a method"),
-        (&["nobody.Charge"], "no service nobody"),
+        (&["nobody.Charge"], "\"nobody\" is no service of this workspace"),
         (&["billing.Refund", "--request", "a:Nothing"], "contracts do not compile"),
         (&["billing.Refund", "--request", "a:string,a:string"], "named twice"),
         (&["order.GetOrder"], "cannot be read"),

@@ -18,7 +18,7 @@ fn names_and_callees_that_cannot_be() {
         refused(&workspace, &["new", name], "cannot be the name of a service");
     }
     refused(&workspace, &["new", "user"], "there is a service named user already");
-    refused(&workspace, &["new", "billing", "--calls", "nobody"], "no service nobody to be called");
+    refused(&workspace, &["new", "billing", "--calls", "nobody"], "\"nobody\" is no service of this workspace");
     refused(&workspace, &["new", "billing", "--calls", "user,user"], "names a service twice");
     refused(&workspace, &["new"], "needs a name");
 }

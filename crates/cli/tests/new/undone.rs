@@ -104,7 +104,7 @@ fn what_others_call_is_removed_only_by_force() {
     let said = workspace.seawall(&["rm", "billing"]);
     assert!(said.code == Some(1) && said.err.contains("called by invoice"), "{}", said.err);
     let said = workspace.seawall(&["rm", "nobody"]);
-    assert!(said.code == Some(1) && said.err.contains("no service nobody"), "{}", said.err);
+    assert!(said.code == Some(1) && said.err.contains("\"nobody\" is no service of this workspace"), "{}", said.err);
     let said = workspace.seawall(&["rm", "user"]);
     assert!(said.code == Some(1) && said.err.contains("called by invoice") || said.err.contains("called by order"));
     workspace.done(&["rm", "invoice"]);
