@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use seawall_config::{ExposeSecret as _, SecretString, Section};
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Backend, Error};
+use crate::{Backend, Error, tls};
 
 /// How the URL of a database begins.
 const SQLITE: &str = "sqlite://";
@@ -37,12 +38,17 @@ impl Config {
         let url: SecretString = section.checked(
             "url",
             default_url,
-            "the database: sqlite:///path/file.db or postgres://user@host/database",
+            "the database: sqlite:///path/file.db or postgres://user@host/database?sslmode=verify-full",
             "a URL that begins with sqlite://, postgres:// or postgresql://",
             |url: &SecretString| [SQLITE].iter().chain(&POSTGRES).any(|scheme| url.expose_secret().starts_with(scheme)),
         );
         if url.expose_secret().starts_with(SQLITE) {
             section.development_only("url", "postgres://…, since a file is of one machine and one replica");
+        } else if !tls::is_said(url.expose_secret()) {
+            section.development_only(
+                "url",
+                "postgres://…?sslmode=verify-full, or ?sslmode=disable where nobody else can listen",
+            );
         }
         Self {
             url,
@@ -178,7 +184,14 @@ impl Config {
 #[derive(Clone)]
 pub(crate) enum Target {
     Sqlite(PathBuf),
-    Postgres(Box<tokio_postgres::Config>),
+    Postgres(Box<Postgres>),
+}
+
+/// A server, and how it proves who it is.
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    pub(crate) config: tokio_postgres::Config,
+    pub(crate) tls: MakeRustlsConnect,
 }
 
 impl Target {
@@ -195,7 +208,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres(config) => {
+            Self::Postgres(postgres) => {
+                let config = &postgres.config;
                 let host = match config.get_hosts().first() {
                     Some(Host::Tcp(name)) => name.clone(),
                     #[cfg(unix)]
@@ -222,25 +236,19 @@ fn sqlite(path: &str) -> Result<Target, Error> {
 
 /// The driver's own error is left out: it may quote a part of the URL, and the password is in there.
 fn postgres(url: &str, connect_timeout: Duration) -> Result<Target, Error> {
-    const NO_TLS: &str = "sql.url asks for TLS (sslmode), which is not supported yet; \
-        use a local server or a TLS proxy beside the service, and sslmode=disable";
-    if ["sslmode=require", "sslmode=verify-ca", "sslmode=verify-full"].iter().any(|asked| url.contains(asked)) {
-        return Err(Error::settings(NO_TLS));
-    }
+    let (url, authorities) = tls::of_url(url)?;
     let mut config: tokio_postgres::Config = url.parse().map_err(|_| {
         Error::settings(
             "sql.url cannot be read; it must look like postgres://user:password@host:5432/database, \
              with %XX for any of :/?#@ in the password",
         )
     })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(Error::settings(NO_TLS));
-    }
     if config.get_application_name().is_none() {
         config.application_name("seawall");
     }
-    config.ssl_mode(SslMode::Disable).connect_timeout(connect_timeout).keepalives_idle(Duration::from_secs(60));
-    Ok(Target::Postgres(Box::new(config)))
+    let mode = if authorities.is_some() { SslMode::Require } else { SslMode::Disable };
+    config.ssl_mode(mode).connect_timeout(connect_timeout).keepalives_idle(Duration::from_secs(60));
+    Ok(Target::Postgres(Box::new(Postgres { config, tls: tls::connector(authorities.as_ref())? })))
 }
 
 #[cfg(test)]
@@ -250,14 +258,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_for_development() {
-        let read = |url| {
+    fn a_file_is_for_development_and_so_is_a_server_without_a_word_of_tls() {
+        let read = |url: &str| {
             let mut reader = Reader::new("", "", [("SEAWALL_SQL_URL", url)]).for_production();
             Config::read(&mut reader.section("sql"), "sqlite://shop.db");
             reader.finish().map_err(|mistakes| mistakes.to_string())
         };
         let said = read("sqlite:///data/shop.db").unwrap_err();
         assert!(said.contains("sql.url (SEAWALL_SQL_URL): must be postgres://"), "{said}");
-        assert_eq!(read("postgres://db/shop"), Ok(()));
+        let said = read("postgres://db/shop").unwrap_err();
+        assert!(said.contains("must be postgres://…?sslmode=verify-full"), "{said}");
+        for said in ["disable", "verify-full"] {
+            assert_eq!(read(&format!("postgres://db/shop?sslmode={said}")), Ok(()));
+        }
     }
 }

@@ -46,6 +46,7 @@ mod migration;
 mod postgres;
 mod span;
 mod sqlite;
+mod tls;
 mod value;
 
 use std::fmt;

@@ -48,8 +48,8 @@ impl Manager {
                 .await
                 .map(Engine::Sqlite)
                 .map_err(|source| Error::cannot_open(path).with_source(source)),
-            Target::Postgres(config) => {
-                match tokio::time::timeout(self.connect_timeout, postgres::Connection::open(config)).await {
+            Target::Postgres(postgres) => {
+                match tokio::time::timeout(self.connect_timeout, postgres::Connection::open(postgres)).await {
                     Ok(opened) => opened.map(Engine::Postgres).map_err(|source| failed().with_source(source)),
                     Err(elapsed) => Err(failed().with_source(elapsed)),
                 }

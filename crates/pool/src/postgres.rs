@@ -15,8 +15,10 @@ use futures_util::TryStreamExt as _;
 use tokio::sync::Semaphore;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::config::Postgres;
 use crate::driver::{Command, Output};
 use crate::error::{Error, Kind};
 use crate::value::{Row, Value};
@@ -30,20 +32,22 @@ static CANCELS: Semaphore = Semaphore::const_new(CANCELS_MAX);
 
 pub(crate) struct Connection {
     client: Client,
+    /// Of the server, which a cancellation connects to as well.
+    tls: MakeRustlsConnect,
     statements: HashMap<&'static str, Statement>,
     driver: tokio::task::JoinHandle<()>,
 }
 
 impl Connection {
-    pub(crate) async fn open(config: &tokio_postgres::Config) -> Result<Self, Cause> {
-        let (client, connection) = config.connect(NoTls).await.map_err(Cause::from)?;
+    pub(crate) async fn open(Postgres { config, tls }: &Postgres) -> Result<Self, Cause> {
+        let (client, connection) = config.connect(tls.clone()).await.map_err(Cause::from)?;
         // It ends when the client is dropped or the socket closes.
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %Cause::from(error), "a connection to PostgreSQL ended");
             }
         });
-        let opened = Self { client, statements: HashMap::new(), driver };
+        let opened = Self { client, tls: tls.clone(), statements: HashMap::new(), driver };
         opened.client.batch_execute(SESSION).await.map_err(Cause::from)?;
         Ok(opened)
     }
@@ -62,11 +66,11 @@ impl Connection {
     /// Asks the server to stop what it is doing, and closes the connection.
     pub(crate) fn abandon(&self) {
         self.driver.abort();
-        let token = self.client.cancel_token();
+        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
         let (Ok(permit), Ok(runtime)) = (CANCELS.try_acquire(), tokio::runtime::Handle::try_current()) else { return };
         runtime.spawn(async move {
             let _permit = permit;
-            match tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(NoTls)).await {
+            match tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(error = %Cause::from(error), "a statement could not be cancelled"),
                 Err(_) => tracing::debug!("a statement could not be cancelled in time"),
@@ -134,7 +138,13 @@ impl StdError for Cause {
 impl From<tokio_postgres::Error> for Cause {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(database) = error.as_db_error() else {
-            let text = error.to_string();
+            let text = if is_untrusted(&error) {
+                "the server is not trusted: its certificate must be for the host of sql.url, and from an authority \
+                 of the system or of sslrootcert"
+                    .to_owned()
+            } else {
+                error.to_string()
+            };
             return Self { text, source: error.into_source() };
         };
         let code = database.code().code();
@@ -165,6 +175,13 @@ fn error(source: tokio_postgres::Error) -> Error {
         _ => Error::statement(Kind::Statement),
     };
     error.with_source(Cause::from(source))
+}
+
+/// Whether the handshake failed because of the server's certificate.
+fn is_untrusted(error: &tokio_postgres::Error) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {

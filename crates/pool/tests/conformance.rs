@@ -1,7 +1,7 @@
 //! One suite for every engine, so that the embedded default cannot drift from production.
 //!
-//! Each function of the suite is given an empty database; `on_both!` makes a test of it for SQLite
-//! and one for PostgreSQL.
+//! Each function of the suite is given an empty database; `on_all!` makes a test of it for SQLite, one for
+//! PostgreSQL and one for PostgreSQL by TLS.
 
 mod conformance {
     pub(crate) mod bounds;
@@ -14,7 +14,7 @@ mod conformance {
 use conformance::database::Database;
 use conformance::{bounds, migrations, statements, transactions};
 
-macro_rules! on_both {
+macro_rules! on_all {
     ($($module:ident::$test:ident),* $(,)?) => {
         mod sqlite {
             use super::*;
@@ -32,10 +32,19 @@ macro_rules! on_both {
                 }
             })*
         }
+        mod postgres_by_tls {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                if let Some(database) = Database::postgres_by_tls().await {
+                    $module::$test(database).await;
+                }
+            })*
+        }
     };
 }
 
-on_both! {
+on_all! {
     statements::every_value_comes_back,
     statements::a_wrong_read_is_named,
     statements::parameters_are_known_by_number_not_by_place,

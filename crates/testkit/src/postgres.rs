@@ -3,10 +3,14 @@
 //! The server is started with the first database and ends with the test process, however that one
 //! ends: a static is never dropped, but the kernel closes the pipe that keeps the server alive.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use seawall_backends::{Options, Postgres, RunningPostgres, create_database, free_port};
 use tokio::sync::OnceCell;
+use tokio_postgres::NoTls;
 
 /// Another process may take a port between our finding it free and the server's using it.
 const START_ATTEMPTS_MAX: usize = 3;
@@ -19,6 +23,8 @@ enum Server {
 
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 static DATABASES: AtomicU64 = AtomicU64::new(0);
+/// The certificate of the authority of our own server's.
+static AUTHORITY: OnceCell<PathBuf> = OnceCell::const_new();
 
 /// The URL of a new, empty database.
 ///
@@ -43,6 +49,53 @@ pub async fn database() -> Option<String> {
     };
     create_database(&admin, &name).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
     Some(url)
+}
+
+/// The same, by TLS: the URL asks for it and names the authority. The certificate is for 127.0.0.1 alone. None
+/// where the server is a given one, whose certificate is not ours.
+///
+/// # Panics
+/// As [`database`], and if the server takes no certificate.
+pub async fn database_by_tls() -> Option<String> {
+    let url = database().await?;
+    let Some(Server::Own(server)) = SERVER.get() else {
+        eprintln!("skipped: the server of TEST_POSTGRES_URL has a certificate of its own, or none");
+        return None;
+    };
+    let authority = AUTHORITY.get_or_init(|| certify(server)).await;
+    Some(format!("{url}?sslmode=verify-full&sslrootcert={}", authority.display()))
+}
+
+/// Gives the server a certificate, and answers the file with that of its authority.
+async fn certify(server: &RunningPostgres) -> PathBuf {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+
+    let url = server.url("postgres");
+    let connect = async || {
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let client = connect().await;
+    // It may be another user's, who alone may read the key: so it writes them itself, where it looks for them.
+    for (file, pem) in [("server.crt", cert.pem()), ("server.key", key.serialize_pem()), ("authority.pem", ca.pem())] {
+        let lines = format!("SELECT unnest(string_to_array('{}', E'\\n'))", pem.trim_end());
+        client.batch_execute(&format!("COPY ({lines}) TO PROGRAM 'umask 077; cat > {file}'")).await.unwrap();
+    }
+    client.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    for _ in 0..500 {
+        let ssl: String = connect().await.query_one("SHOW ssl", &[]).await.unwrap().get(0);
+        if ssl == "on" {
+            return server.data_folder().join("authority.pem");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("PostgreSQL has not taken its certificate; why is in {}", server.data_folder().join("server.log").display());
 }
 
 async fn start() -> Server {
@@ -72,8 +125,8 @@ async fn start_once(postgres: &Postgres) -> Result<RunningPostgres, Box<dyn std:
 }
 
 /// The system's folder for temporary files may be one that only we can enter.
-fn if_there(folder: &str) -> std::path::PathBuf {
-    let folder = std::path::PathBuf::from(folder);
+fn if_there(folder: &str) -> PathBuf {
+    let folder = PathBuf::from(folder);
     if folder.is_dir() { folder } else { std::env::temp_dir() }
 }
 

@@ -26,6 +26,11 @@ impl Database {
         Some(Self { url, _folder: None })
     }
 
+    pub(crate) async fn postgres_by_tls() -> Option<Self> {
+        let url = seawall_testkit::postgres::database_by_tls().await?;
+        Some(Self { url, _folder: None })
+    }
+
     pub(crate) fn config(&self) -> Config {
         Config::new(&self.url)
     }

@@ -100,7 +100,7 @@ impl Overlay {
         let service = text(&pod["metadata"]["labels"]["app.kubernetes.io/name"]);
         if name == format!("{service}-sql") && key == "url" {
             // The Secret is made by whoever deploys.
-            return format!("postgres://{service}:secret@database.example:5432/{service}");
+            return format!("postgres://{service}:secret@database.example:5432/{service}?sslmode=verify-full");
         }
         assert!(self.get("Secret", &name)["data"][&key].is_string(), "{}: {name} has no {key}", self.name);
         "secret".to_owned()
