@@ -212,11 +212,28 @@ fn connect(path: &Path, control: &Arc<Control>) -> Result<rusqlite::Connection, 
     let inside = Arc::clone(control);
     connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || inside.is_abandoned()))?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS_MAX);
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(&connection, control)?;
     // FULL syncs the log at each commit: what was acknowledged survives a loss of power.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     Ok(connection)
+}
+
+/// Has the file keep a log that is written ahead of it. Of several that do so at once, each reads what another
+/// is to write, and SQLite says to all but one that the file is busy, without asking the handler for that.
+fn write_ahead(connection: &rusqlite::Connection, control: &Control) -> Result<(), rusqlite::Error> {
+    let mut attempts = 0;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                if !control.wait(attempts) {
+                    return Err(error);
+                }
+                attempts += 1;
+            }
+            done => return done,
+        }
+    }
 }
 
 fn serve(connection: &rusqlite::Connection, mut queue: mpsc::Receiver<Job>, control: &Control) {
@@ -320,4 +337,39 @@ fn error(source: rusqlite::Error) -> Error {
         _ => Kind::Statement,
     };
     Error::statement(kind).with_source(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control() -> Arc<Control> {
+        Arc::new(Control {
+            running_id: AtomicU64::new(1),
+            abandoned_id: AtomicU64::new(0),
+            busy_until: Mutex::new(Instant::now() + Duration::from_secs(60)),
+        })
+    }
+
+    #[test]
+    fn a_new_file_may_be_opened_by_many_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in 0..200 {
+            let path = folder.path().join(format!("{file}.db"));
+            let together = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                let opening: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            together.wait();
+                            connect(&path, &control()).map(drop)
+                        })
+                    })
+                    .collect();
+                for opened in opening {
+                    opened.join().unwrap().unwrap();
+                }
+            });
+        }
+    }
 }
