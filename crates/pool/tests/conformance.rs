@@ -23,20 +23,19 @@ macro_rules! on_all {
                 $module::$test(Database::sqlite()).await;
             })*
         }
-        mod postgres {
+        on_server! { postgres: $($module::$test),* }
+        on_server! { postgres_by_tls: $($module::$test),* }
+    };
+}
+
+/// Where there is a server.
+macro_rules! on_server {
+    ($engine:ident: $($module:ident::$test:ident),*) => {
+        mod $engine {
             use super::*;
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                if let Some(database) = Database::postgres().await {
-                    $module::$test(database).await;
-                }
-            })*
-        }
-        mod postgres_by_tls {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                if let Some(database) = Database::postgres_by_tls().await {
+                if let Some(database) = Database::$engine().await {
                     $module::$test(database).await;
                 }
             })*
