@@ -44,6 +44,8 @@ impl Config {
         );
         if url.expose_secret().starts_with(SQLITE) {
             section.development_only("url", "postgres://…, since a file is of one machine and one replica");
+        } else if tls::of_url(url.expose_secret()).is_err() {
+            section.refuse("url", "postgres://…?sslmode=verify-full, with or without sslrootcert, or ?sslmode=disable");
         } else if !tls::is_said(url.expose_secret()) {
             section.development_only(
                 "url",
@@ -256,6 +258,17 @@ mod tests {
     use seawall_config::Reader;
 
     use super::*;
+
+    #[test]
+    fn tls_is_asked_for_in_a_way_that_is_known() {
+        for asked in ["sslmode=prefer", "sslmode=disable&sslrootcert=/ca.pem"] {
+            let url = format!("postgres://me:topsecret@db/shop?{asked}");
+            let mut reader = Reader::new("", "", [("SEAWALL_SQL_URL", url)]);
+            Config::read(&mut reader.section("sql"), "sqlite://shop.db");
+            let said = reader.finish().map_err(|mistakes| mistakes.to_string()).unwrap_err();
+            assert!(said.contains("sslmode=verify-full") && !said.contains("topsecret"), "{said}");
+        }
+    }
 
     #[test]
     fn a_file_is_for_development_and_so_is_a_server_without_a_word_of_tls() {
